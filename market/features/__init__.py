@@ -1,0 +1,1 @@
+"""Features of bars, each known at its bar's close."""

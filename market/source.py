@@ -1,0 +1,41 @@
+"""One symbol's event table, wherever its data comes from."""
+
+from market.bar_files import BarFiles
+from market.build import build_event_table
+from market.event_table import EventTable
+from market.events import EveryBar, SmcEvents
+from market.features.smc import SmcFeatures
+from market.labels import TripleBarrier
+from market.simulate import SimulatedMarket
+from market.table_files import TableFiles
+
+Source = SimulatedMarket | BarFiles | TableFiles
+
+
+def event_table(
+    source: Source,
+    symbol: str,
+    *,
+    seed: int,
+    features: SmcFeatures,
+    events: SmcEvents | EveryBar,
+    labels: TripleBarrier,
+) -> EventTable:
+    """Read or simulate one symbol; a table brings its own features and labels.
+
+    Raises
+    ------
+    DataError
+        If the symbol's data cannot be used.
+    """
+    if isinstance(source, TableFiles):
+        return source.table(symbol)
+    bars = source.bars(symbol, seed) if isinstance(source, SimulatedMarket) else source.bars(symbol)
+    return build_event_table(bars, features=features, events=events, labels=labels)
+
+
+def source_digest(source: Source, symbol: str, seed: int) -> str:
+    """Return what identifies a symbol's data: its file's SHA-256, or the simulation's arguments."""
+    if isinstance(source, SimulatedMarket):
+        return f"simulated {symbol} seed {seed} bars {source.n_bars} edge {source.edge:g}"
+    return source.digest(symbol)

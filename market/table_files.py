@@ -1,0 +1,163 @@
+"""A folder of tables with features and labels made elsewhere, one per symbol."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from market.bar_files import file_digest, read_frame, symbol_files, utc_times
+from market.bars import DataError, FloatArray, TimeArray
+from market.event_table import UNDECIDED, EventTable
+
+OWN_COLUMNS = ("timestamp", "label", "label_end", "weight")
+
+
+class TableFiles:
+    """Event tables in Parquet or CSV files named after their symbol.
+
+    Columns: ``timestamp`` (the decision time, UTC), ``label`` (0, 1, or empty where undecided),
+    optionally ``label_end`` (when the label was known, UTC; without it the timestamp stands in)
+    and ``weight`` (1 without it); every other column is a numeric feature.
+
+    Parameters
+    ----------
+    dir : str
+        The folder.
+
+    Raises
+    ------
+    DataError
+        As BarFiles.
+    """
+
+    def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
+        self.files = symbol_files(Path(dir))
+
+    @property
+    def symbols(self) -> list[str]:
+        """Symbols found, in alphabetical order."""
+        return sorted(self.files)
+
+    def digest(self, symbol: str) -> str:
+        """Return the SHA-256 of the symbol's file, in hexadecimal."""
+        return file_digest(self.files[symbol])
+
+    def table(self, symbol: str) -> EventTable:
+        """Read and check one symbol's table; raises DataError naming file, row and column."""
+        path = self.files[symbol]
+        frame = read_frame(path)
+        for name in ("timestamp", "label"):
+            if name not in frame.columns:
+                raise DataError(f"{path.name}: no column {name}; found {_some(frame.columns)}")
+        names_F = tuple(name for name in frame.columns if name not in OWN_COLUMNS)
+        if not names_F:
+            raise DataError(f"{path.name}: no feature beside {', '.join(frame.columns)}")
+        t0_N = _decision_times(frame, path)
+        label_N = _labels(frame["label"], path)
+        decided_N = label_N != UNDECIDED
+        return EventTable(
+            symbol=symbol,
+            t0_N=t0_N,
+            x_NF=_features(frame, names_F, decided_N, path),
+            names_F=names_F,
+            label_N=label_N,
+            t1_N=_label_ends(frame, t0_N, decided_N, path),
+            weight_N=_weights(frame, decided_N, path),
+        )
+
+
+def _decision_times(frame: pl.DataFrame, path: Path) -> TimeArray:
+    t0_N = utc_times(frame["timestamp"], path)
+    if np.isnat(t0_N).any():
+        raise DataError(f"{path.name}, row {_first(np.isnat(t0_N))}, column timestamp: is empty")
+    backward_N = np.diff(t0_N) <= np.timedelta64(0, "us")
+    if backward_N.any():
+        row = _first(backward_N)
+        raise DataError(
+            f"{path.name}, row {row + 1}, column timestamp: {t0_N[row]} is not after the row "
+            f"before, {t0_N[row - 1]}; sort the file and keep each time once"
+        )
+    return t0_N
+
+
+def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    if column.dtype == pl.Boolean:
+        column = column.cast(pl.Int8)
+    if not (column.dtype.is_numeric() or column.dtype == pl.Null):
+        raise DataError(f"{path.name}, column label: holds {column.dtype}, expected 0, 1 or empty")
+    value_N = column.cast(pl.Float64).fill_nan(None).fill_null(np.nan).to_numpy()
+    stray_N = ~np.isin(value_N, (0, 1)) & ~np.isnan(value_N)
+    if stray_N.any():
+        row = _first(stray_N)
+        raise DataError(
+            f"{path.name}, row {row}, column label: {column[row - 1]}, expected 0, 1 or empty"
+        )
+    return np.where(np.isnan(value_N), UNDECIDED, value_N).astype(np.int8)
+
+
+def _features(
+    frame: pl.DataFrame,
+    names_F: tuple[str, ...],
+    decided_N: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    path: Path,
+) -> FloatArray:
+    x_NF = np.empty((len(frame), len(names_F)))
+    for f, name in enumerate(names_F):
+        column = frame[name]
+        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+            raise DataError(f"{path.name}, column {name}: holds {column.dtype}, expected numbers")
+        x_NF[:, f] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        bad_N = ~np.isfinite(x_NF[:, f]) & decided_N
+        if bad_N.any():
+            row = _first(bad_N)
+            raise DataError(
+                f"{path.name}, row {row}, column {name}: {column[row - 1]} is not a finite number; "
+                "fill it, or leave the row's label empty"
+            )
+    return x_NF
+
+
+def _label_ends(
+    frame: pl.DataFrame,
+    t0_N: TimeArray,
+    decided_N: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    path: Path,
+) -> TimeArray:
+    if "label_end" not in frame.columns:
+        return np.where(decided_N, t0_N, np.datetime64("NaT", "us"))
+    t1_N = utc_times(frame["label_end"], path)
+    early_N = decided_N & ~(t1_N >= t0_N)
+    if early_N.any():
+        row = _first(early_N)
+        raise DataError(
+            f"{path.name}, row {row}, column label_end: {t1_N[row - 1]}, expected a time from "
+            f"{t0_N[row - 1]} on"
+        )
+    return t1_N
+
+
+def _weights(
+    frame: pl.DataFrame, decided_N: np.ndarray[tuple[int], np.dtype[np.bool_]], path: Path
+) -> FloatArray:
+    if "weight" not in frame.columns:
+        return np.ones(len(frame))
+    column = frame["weight"]
+    if not column.dtype.is_numeric():
+        raise DataError(f"{path.name}, column weight: holds {column.dtype}, expected numbers")
+    weight_N = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    bad_N = decided_N & ~(np.isfinite(weight_N) & (weight_N > 0))
+    if bad_N.any():
+        row = _first(bad_N)
+        raise DataError(
+            f"{path.name}, row {row}, column weight: {column[row - 1]}, expected a number above 0"
+        )
+    return weight_N
+
+
+def _first(found_N: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+    """Return the row of the first True, counted from 1."""
+    return int(np.argmax(found_N)) + 1
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,176 @@
+"""XGBoost, strongly regularised, watched round by round."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from market.bars import FloatArray
+from market.samples import Samples
+from models.base import (
+    Augment,
+    FitReport,
+    Model,
+    augmented_rows,
+    check_at_least,
+    check_share,
+    prior_shift,
+)
+from models.monitor import TrainingMonitor
+
+WEIGHTS = "booster.ubj"
+
+
+class XGBoost(Model):
+    """Gradient-boosted trees (Chen and Guestrin, KDD 2016).
+
+    Parameters
+    ----------
+    n_estimators, max_depth, min_child_weight, learning_rate, subsample, colsample_bytree,
+    reg_alpha, reg_lambda
+        As XGBoost names them.
+    early_stopping_rounds : int or None
+        Rounds without a better validation log-loss before the fit ends; None never stops early.
+    early_stopping_min_rows : int
+        Below so many training rows nothing is held back: a small tail stops too soon.
+    """
+
+    name = "XGBoost"
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int,
+        max_depth: int,
+        learning_rate: float,
+        subsample: float,
+        colsample_bytree: float,
+        min_child_weight: float,
+        reg_alpha: float,
+        reg_lambda: float,
+        early_stopping_rounds: int | None,
+        early_stopping_min_rows: int,
+    ) -> None:
+        super().__init__(
+            n_estimators=n_estimators,
+            max_depth=max_depth,
+            learning_rate=learning_rate,
+            subsample=subsample,
+            colsample_bytree=colsample_bytree,
+            min_child_weight=min_child_weight,
+            reg_alpha=reg_alpha,
+            reg_lambda=reg_lambda,
+            early_stopping_rounds=early_stopping_rounds,
+            early_stopping_min_rows=early_stopping_min_rows,
+        )
+        check_at_least("n_estimators", n_estimators, 1)
+        check_at_least("max_depth", max_depth, 1)
+        check_share("learning_rate", learning_rate, closed=True)
+        check_share("subsample", subsample, closed=True)
+        check_share("colsample_bytree", colsample_bytree, closed=True)
+        for key in ("min_child_weight", "reg_alpha", "reg_lambda", "early_stopping_min_rows"):
+            check_at_least(key, self.hyperparameters[key], 0)
+        if early_stopping_rounds is not None:
+            check_at_least("early_stopping_rounds", early_stopping_rounds, 1)
+        self.early_stopping_rounds = early_stopping_rounds
+        self.early_stopping_min_rows = early_stopping_min_rows
+
+    def stops_early(self, n_rows: int) -> bool:
+        """Return whether the fit is large enough to hold a tail back."""
+        return self.early_stopping_rounds is not None and n_rows >= self.early_stopping_min_rows
+
+    def _fit(
+        self,
+        train: Samples,
+        valid: Samples | None,
+        rng: np.random.Generator,
+        monitor: TrainingMonitor,
+        augment: Augment | None,
+    ) -> FitReport:
+        import xgboost
+
+        x_MF, y_M, weight_M = augmented_rows(train.x_NF, train.y_N, train.weight_N, augment)
+        fitted = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1)
+        watched = [(fitted, "train")]
+        if valid is not None:
+            held = xgboost.QuantileDMatrix(
+                valid.x_NF, valid.y_N, weight=valid.weight_N, ref=fitted, nthread=1
+            )
+            watched.append((held, "val"))
+        curves: dict[str, list[float]] = {}
+        self._booster = xgboost.train(
+            self._parameters(int(rng.integers(2**31))),
+            fitted,
+            num_boost_round=self.hyperparameters["n_estimators"],
+            evals=watched,
+            callbacks=[_watcher(monitor, curves), *self._stopper(valid)],
+            verbose_eval=False,
+        )
+        self.log_odds_shift = prior_shift(train, float(np.average(y_M, weights=weight_M)))
+        return FitReport(len(train), len(y_M), self._booster.num_boosted_rounds(), curves)
+
+    def _parameters(self, seed: int) -> dict[str, Any]:
+        own = ("n_estimators", "early_stopping_rounds", "early_stopping_min_rows")
+        return {
+            **{key: value for key, value in self.hyperparameters.items() if key not in own},
+            "objective": "binary:logistic",
+            "eval_metric": ["error", "logloss"],
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": seed,
+        }
+
+    def _stopper(self, valid: Samples | None) -> list[Any]:
+        import xgboost
+
+        if valid is None:
+            return []
+        stopper = xgboost.callback.EarlyStopping(
+            rounds=self.early_stopping_rounds,
+            metric_name="logloss",
+            data_name="val",
+            save_best=True,
+        )
+        return [stopper]
+
+    def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray:
+        del context_NF
+        margin_N = self._booster.inplace_predict(x_NF, predict_type="margin")
+        return np.asarray(margin_N, dtype=np.float64)
+
+    def _importance(self) -> FloatArray:
+        gains = self._booster.get_score(importance_type="total_gain")
+        return np.array([gains.get(f"f{f}", 0.0) for f in range(len(self.names_F))])
+
+    def _save_weights(self, folder: Path) -> None:
+        self._booster.save_model(folder / WEIGHTS)
+
+    def _load_weights(self, folder: Path) -> None:
+        import xgboost
+
+        self._booster = xgboost.Booster(params={"nthread": 1}, model_file=folder / WEIGHTS)
+
+
+def _watcher(monitor: TrainingMonitor, curves: dict[str, list[float]]) -> Any:
+    from xgboost.callback import TrainingCallback
+
+    start_s = monitor.clock()
+
+    class Watcher(TrainingCallback):  # type: ignore[misc]
+        """Shows each round to the monitor, which may end the fit."""
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            for part, values in evals_log.items():
+                curves.setdefault(f"{part}_loss", []).append(values["logloss"][-1])
+                accuracy = 1.0 - values["error"][-1]
+                curves.setdefault(f"{part}_accuracy", []).append(accuracy)
+            monitor.check_nan_loss(curves["train_loss"][-1], epoch)
+            if "val_loss" in curves:
+                monitor.check_divergence(curves["val_loss"])
+                monitor.check_overfitting(
+                    curves["train_accuracy"][-1], curves["val_accuracy"][-1], epoch
+                )
+            monitor.check_timeout(start_s)
+            return monitor.should_stop
+
+    return Watcher()

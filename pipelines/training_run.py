@@ -1,0 +1,367 @@
+"""One run of train_all: prepare, train, select, certify, report, in that order."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from market.bars import DataError
+from market.samples import Samples
+from market.simulate import SimulatedMarket
+from market.source import event_table, source_digest
+from market.splits import Holdout, Split
+from pipelines import outcome, records
+from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED
+from pipelines.cost import RunCost
+from pipelines.settings import TrainSettings
+from selection import to_json_safe
+from selection.atomic import write_json_atomically
+from selection.manifest import store_artifacts
+from tracking.records import LoggedModel
+from training.engine import Finished, available_cores, run_tasks
+from training.holdout import score_holdout
+from training.plausibility import implausible_features
+from training.result import Payoff, features_digest, library_versions, training_result
+from training.walk_forward import Task
+
+# What decides where results are put, or how fast they come, but not what they are.
+PLACES = ("execution", "manifest", "output_dir", "tracking")
+DIGEST_CHARS = 12
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One symbol, ready to be trained; its holdout is kept apart from what training is given."""
+
+    split: Split
+    holdout: Holdout | None
+    notes: tuple[str, ...]
+    source_digest: str
+    n_events: int
+
+
+class TrainingRun:
+    """Everything between a checked configuration and the exit code."""
+
+    def __init__(self, settings: TrainSettings, conf: Mapping[str, Any]) -> None:
+        self.settings = settings
+        self.cost = RunCost()
+        self.console = Console(highlight=False)
+        self.started = datetime.now(UTC)
+        self.simulated = isinstance(settings.source, SimulatedMarket)
+        self.conf = {key: value for key, value in conf.items() if key not in PLACES}
+        self.conf_digest = _digest(self.conf)
+        self.prepared: dict[str, Prepared] = {}
+        self.failed: dict[str, str] = {}
+        self.results: dict[str, dict[str, Result]] = {}
+        self.logged: dict[tuple[str, str], LoggedModel] = {}
+        self.run_id: str | None = None
+        costs, labels = settings.costs, settings.labels
+        self.payoff = Payoff(
+            labels.profit_atr,
+            labels.stop_atr,
+            costs.total_atr,
+            settings.training.decision_threshold,
+        )
+
+    def run(self) -> int:
+        """Run it all; return the exit code."""
+        self._prepare()
+        folder = self._output_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._tracked(folder):
+            self._train(folder)
+            selections = self._certify(folder)
+            manifest_path = self._write_manifest(selections)
+        code = self._exit_code()
+        cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
+        write_json_atomically(folder / "run.json", self._run_record(selections, cost, code))
+        outcome.write_leaderboard(self.results, self.settings.selector, folder / "leaderboard.csv")
+        outcome.show(self.console, self.results, selections, self.failed, simulated=self.simulated)
+        outcome.show_cost(self.console, cost)
+        self.console.print(f"results   {folder}", soft_wrap=True)
+        self.console.print(f"manifest  {manifest_path}", soft_wrap=True)
+        if self.settings.tracker.failure:
+            self.console.print(f"tracking  failed: {self.settings.tracker.failure}")
+        return code
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        for symbol in settings.symbols:
+            try:
+                self.prepared[symbol] = self._prepared(symbol)
+            except DataError as error:
+                self.failed[symbol] = str(error)
+                self.console.print(f"{symbol}: {error}", style="red", soft_wrap=True)
+        kind = "simulated" if self.simulated else "real"
+        rows = sum(len(one.split.development) for one in self.prepared.values())
+        self.console.print(
+            f"{len(self.prepared)} of {len(settings.symbols)} symbols ready ({kind} data): "
+            f"{rows} development rows"
+        )
+
+    def _prepared(self, symbol: str) -> Prepared:
+        settings = self.settings
+        table = event_table(
+            settings.source,
+            symbol,
+            seed=settings.seed,
+            features=settings.features,
+            events=settings.events,
+            labels=settings.labels,
+        )
+        split, holdout = settings.split.divide(table.samples())
+        notes = tuple(implausible_features(split, settings.training.max_feature_auc))
+        for note in notes:
+            self.console.print(f"{symbol}: {note}", style="yellow", soft_wrap=True)
+        digest = source_digest(settings.source, symbol, settings.seed)
+        return Prepared(split, holdout, notes, digest, len(table))
+
+    def _output_dir(self) -> Path:
+        if self.settings.output_dir is not None:
+            return self.settings.output_dir
+        data = {symbol: one.source_digest for symbol, one in self.prepared.items()}
+        return Path("runs") / _digest([self.conf, data])[:DIGEST_CHARS]
+
+    @contextmanager
+    def _tracked(self, folder: Path) -> Iterator[None]:
+        tracker = self.settings.tracker
+        name = f"{'simulated ' if self.simulated else ''}train_all {folder.name}"
+        self.run_id = tracker.start(records.run_start(name, self.conf, self.simulated))
+        status: Any = "KILLED"
+        try:
+            yield
+            status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            counts = {"symbols": len(self.settings.symbols), "symbols_failed": len(self.failed)}
+            tracker.finish(metrics=counts, tags={}, artifacts=[], status=status)
+
+    def _train(self, folder: Path) -> None:
+        tasks = [
+            self._task(symbol, model, folder)
+            for symbol in self.prepared
+            for model in [*self.settings.models, *self.settings.null_models]
+        ]
+        self.results = {symbol: {} for symbol in self.prepared}
+        with self._progress(len(tasks)) as advance:
+            for finished in run_tasks(tasks, self.settings.workers or available_cores()):
+                result = self._recorded(finished, folder)
+                self.results[finished.task.symbol][finished.task.model.name] = result
+                advance(outcome.progress_line(result))
+
+    def _task(self, symbol: str, model: Any, folder: Path) -> Task:
+        settings = self.settings
+        return Task(
+            symbol=symbol,
+            model=model,
+            split=self.prepared[symbol].split,
+            early_stopping_fraction=settings.training.early_stopping_fraction,
+            new_augmenter=settings.new_augmenter,
+            new_monitor=settings.new_monitor,
+            seed=settings.seed,
+            folder=folder / "models" / f"{symbol}_{model.name}",
+        )
+
+    @contextmanager
+    def _progress(self, n_tasks: int) -> Iterator[Any]:
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        live = self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=not live, transient=True) as bar:
+            task_id, done = bar.add_task("training", total=n_tasks), 0
+
+            def advance(line: str) -> None:
+                nonlocal done
+                done += 1
+                self.console.print(f"[{done}/{n_tasks}] {line}", markup=False, soft_wrap=True)
+                bar.advance(task_id)
+
+            yield advance
+
+    def _recorded(self, finished: Finished, folder: Path) -> Result:
+        """Write the result file and mirror it to the tracker."""
+        task, prepared = finished.task, self.prepared[finished.task.symbol]
+        is_null = task.model.name in {model.name for model in self.settings.null_models}
+        if finished.trained is None:
+            result: Result = {
+                "symbol": task.symbol,
+                "model_name": task.model.name,
+                "timestamp": datetime.now(UTC).isoformat(),
+                "null_model": is_null,
+                "error": finished.error,
+            }
+        else:
+            result = to_json_safe(
+                training_result(
+                    task,
+                    finished.trained,
+                    payoff=self.payoff,
+                    null_model=is_null,
+                    conf_digest=self.conf_digest,
+                    notes=prepared.notes,
+                    now=datetime.now(UTC),
+                )
+            )
+        write_json_atomically(folder / "results" / f"{task.symbol}_{task.model.name}.json", result)
+        record = records.model_record(
+            result,
+            development=prepared.split.development,
+            source=prepared.source_digest,
+            artifact_folder=task.folder,
+            simulated=self.simulated,
+        )
+        self.logged[task.symbol, task.model.name] = self.settings.tracker.log_model(record)
+        return result
+
+    def _certify(self, folder: Path) -> dict[str, Result]:
+        """Select per symbol; store the chosen artifacts, and only then open their holdout."""
+        candidates = {
+            symbol: {name: one for name, one in models.items() if not one["null_model"]}
+            for symbol, models in self.results.items()
+        }
+        selections = self.settings.selector.select_best_models(candidates)
+        for symbol, selection in selections.items():
+            self._describe(symbol, selection, folder)
+        for symbol, error in self.failed.items():
+            selections[symbol] = {
+                "selected_model": None,
+                "test_accuracy": None,
+                "train_val_gap": None,
+                "reason": f"Data could not be used: {error}",
+                "action": "MANUAL_REVIEW_REQUIRED",
+                "alternatives": [],
+            }
+        return selections
+
+    def _describe(self, symbol: str, selection: Result, folder: Path) -> None:
+        """Add what a deployer needs beyond the reference's keys."""
+        prepared, settings = self.prepared[symbol], self.settings
+        development, holdout = prepared.split.development, prepared.holdout
+        selection["evidence"] = None
+        selection["features"] = {
+            "names": list(development.names_F),
+            "digest": features_digest(development.names_F),
+        }
+        selection["label"] = self.conf.get("labels")
+        selection["split"] = self.conf.get("split")
+        selection["reference_verdict"] = {
+            name: settings.selector.reference_verdict(result)
+            for name, result in self.results[symbol].items()
+        }
+        model = selection["selected_model"]
+        if model is None:
+            return
+        result = self.results[symbol][model]
+        deploy_folder = settings.manifest_path.parent
+        selection["artifacts"] = store_artifacts(
+            folder / "models" / f"{symbol}_{model}", deploy_folder, symbol, model
+        )
+        logged = self.logged[symbol, model]
+        selection["model_version"], selection["model_uri"] = logged.version, logged.uri
+        if logged.version is not None:
+            settings.tracker.set_champion(symbol, logged.version)
+        selection["windows"] = {**result["windows"], "holdout": "awaiting live data"}
+        selection["holdout"] = "awaiting live data"
+        selection["expectancy"] = result["expectancy"]["out_of_fold"]
+        selection["decision_threshold"] = self.payoff.threshold
+        if holdout is not None:
+            artifact = deploy_folder / Path(selection["artifacts"][0]["path"]).parent
+            scores = score_holdout(
+                holdout, artifact, base_rate=_base_rate(development), payoff=self.payoff
+            )
+            selection["windows"]["holdout"] = scores.pop("window")
+            selection["holdout"] = scores
+
+    def _write_manifest(self, selections: dict[str, Result]) -> Path:
+        path = self.settings.manifest_path
+        self.settings.selector.save_deployment_manifest(
+            selections,
+            path,
+            provenance={
+                "run_id": self.run_id,
+                "simulated": self.simulated,
+                "git_commit": records.git_commit(),
+                "conf_digest": self.conf_digest,
+                "library_versions": library_versions(),
+                "seed": self.settings.seed,
+                "costs_atr": self.payoff.cost_atr,
+            },
+        )
+        return path
+
+    def _exit_code(self) -> int:
+        trained = [
+            result
+            for models in self.results.values()
+            for result in models.values()
+            if not result["null_model"]
+        ]
+        if all("error" in result for result in trained):
+            return NOTHING_TRAINED
+        some_failed = bool(self.failed) or any("error" in result for result in trained)
+        return SOME_FAILED if some_failed else ALL_TRAINED
+
+    def _run_record(self, selections: dict[str, Result], cost: Result, code: int) -> Result:
+        return {
+            "run_id": self.run_id,
+            "simulated": self.simulated,
+            "started": self.started,
+            "ended": datetime.now(UTC),
+            "exit_code": code,
+            "seed": self.settings.seed,
+            "conf_digest": self.conf_digest,
+            "manifest": str(self.settings.manifest_path),
+            "models": [model.name for model in self.settings.models],
+            "null_models": [model.name for model in self.settings.null_models],
+            "symbols": {
+                symbol: self._symbol_record(symbol, selections[symbol])
+                for symbol in self.settings.symbols
+            },
+            "tracking_failure": self.settings.tracker.failure,
+            "timings": cost,
+        }
+
+    def _symbol_record(self, symbol: str, selection: Result) -> Result:
+        if symbol in self.failed:
+            return {"status": "failed", "error": self.failed[symbol], "models": {}}
+        prepared = self.prepared[symbol]
+        return {
+            "status": "trained",
+            "events": prepared.n_events,
+            "development_rows": len(prepared.split.development),
+            "holdout_rows": len(prepared.holdout.samples) if prepared.holdout else 0,
+            "notes": prepared.notes,
+            "selected_model": selection["selected_model"],
+            "reason": selection["reason"],
+            "models": {
+                name: {"status": "failed", "error": result["error"]}
+                if "error" in result
+                else {"status": "trained"}
+                for name, result in self.results[symbol].items()
+            },
+        }
+
+
+def _base_rate(samples: Samples) -> float:
+    return float((samples.y_N * samples.weight_N).sum() / samples.weight_N.sum())
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

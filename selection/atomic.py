@@ -1,0 +1,43 @@
+"""Files that a reader sees whole or not at all."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from selection.json_safe import to_json_safe
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever meets half of it.
+
+    The content goes to a temporary file in the same folder (made if missing), reaches the disk,
+    and only then takes the name. If anything fails, the old file stays and the temporary one goes.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json_atomically(path: Path, obj: object) -> None:
+    """Write an object as indented JSON, whole or not at all; `to_json_safe` says what is kept.
+
+    Warns
+    -----
+    UnserialisableFieldWarning
+        Once, naming the fields that were left out.
+    """
+    text = json.dumps(to_json_safe(obj), indent=2, allow_nan=False)
+    write_bytes_atomically(path, f"{text}\n".encode())

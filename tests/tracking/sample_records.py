@@ -1,0 +1,66 @@
+"""Records of made-up runs, shared by the tracker's tests and the processes they start."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from tracking.records import DatasetRecord, ModelRecord, RunStart
+
+FEATURES = ("rsi_14", "atr_pct", "hour")
+BEGUN_UTC = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+N_EPOCHS = 1200
+DIGEST = "ab" * 32
+
+PARENT = RunStart(
+    name="train_all 2026-03-02",
+    params={f"model.option_{i}": str(i) for i in range(250)} | {"long": "x" * 7000},
+    tags={"git_commit": "0123abc", "data": "simulated"},
+)
+
+
+def full_record(folder, *, model="RandomForest", probability=0.75):
+    saved = folder / model
+    saved.mkdir(parents=True)
+    (saved / "probability.txt").write_text(str(probability))
+    return ModelRecord(
+        symbol="EURUSD",
+        model=model,
+        params={"max_depth": "10"},
+        tags={"git_commit": "0123abc", "data": "simulated"},
+        metrics={"test_accuracy": 0.61, "gap (mean)": 0.05},
+        curves={
+            "train_loss": [1.0 / (epoch + 1) for epoch in range(N_EPOCHS)],
+            "val_loss": [2.0 / (epoch + 1) for epoch in range(N_EPOCHS)],
+        },
+        result_json_name="EURUSD_RandomForest.json",
+        result_json='{"symbol": "EURUSD"}',
+        dataset=DatasetRecord(
+            name="EURUSD 1h",
+            digest=DIGEST,
+            source="data/EURUSD.csv",
+            x_columns=FEATURES,
+            n_rows=300,
+            profile={"base_rate": 0.5},
+        ),
+        artifact_folder=saved,
+        loader_module="tests.tracking.probability_loader",
+        pip_requirements=(f"numpy=={np.__version__}",),
+        features=FEATURES,
+        input_example=np.arange(6.0).reshape(2, 3),
+        error=None,
+        started_utc=BEGUN_UTC,
+        ended_utc=BEGUN_UTC + timedelta(seconds=90),
+        registered_name="EURUSD",
+        description="Forest of 200 trees.",
+    )
+
+
+def bare_record(folder):
+    record = full_record(folder, model="Bare")
+    return replace(record, registered_name=None, input_example=None, dataset=None, curves={})
+
+
+def failed_record(folder):
+    record = full_record(folder, model="LSTM")
+    return replace(record, artifact_folder=None, metrics={}, error="loss was NaN at epoch 3")

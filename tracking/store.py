@@ -1,0 +1,156 @@
+"""Opens an MLflow store: quietly, with bounded waiting, and created by one process at a time."""
+
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+_SQLITE = "sqlite:///"
+_LOCK_WAIT_S = 120.0
+
+# MLflow's own defaults wait four minutes for each call to a dead server, report usage to its
+# makers, and draw on the console.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A lock file in the working directory would be copied into every logged model.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+
+# MLflow installs handlers of its own for the first two; urllib3 reports every retry.
+_NOISY_LOGGERS = ("mlflow", "alembic", "urllib3")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open store: MLflow's client, and the experiment that runs go to."""
+
+    client: Any
+    experiment_id: str
+    is_local: bool
+
+
+def check_uri(uri: str) -> None:
+    """Refuse a store address that the tracker cannot serve.
+
+    Raises
+    ------
+    ValueError
+        If `uri` names neither an SQLite file nor an HTTP server.
+    """
+    named_file = uri.startswith(_SQLITE) and uri not in (_SQLITE, f"{_SQLITE}:memory:")
+    if not named_file and not uri.startswith(("http://", "https://")):
+        raise ValueError(
+            f"tracking.uri must be {_SQLITE}<file> or http(s)://<host>, was {uri or 'empty'}"
+        )
+
+
+def open_store(uri: str, experiment: str) -> Store:
+    """Connect to the store, creating an SQLite one and the experiment where they are missing.
+
+    Artifacts of an SQLite store lie in `artifacts/` beside its file, whatever folder later
+    commands run in; a server decides for itself. Call it inside `quiet`.
+    """
+    if uri.startswith(_SQLITE):
+        return _open_sqlite(Path(uri.removeprefix(_SQLITE)).resolve(), experiment)
+    return _connect(uri, experiment, artifacts_uri=None)
+
+
+def _open_sqlite(file: Path, experiment: str) -> Store:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that both find an empty file both create its tables, and one of them fails.
+    with FileLock(f"{file}.lock", timeout=_LOCK_WAIT_S):
+        # Opening it here also fails at once where MLflow would retry for a hundred seconds.
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+        artifacts_uri = (file.parent / "artifacts").as_uri()
+        return _connect(f"{_SQLITE}{file.as_posix()}", experiment, artifacts_uri=artifacts_uri)
+
+
+def _connect(uri: str, experiment: str, *, artifacts_uri: str | None) -> Store:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    create_once(lambda: client.create_experiment(experiment, artifact_location=artifacts_uri))
+    experiment_id = client.get_experiment_by_name(experiment).experiment_id
+    return Store(client, experiment_id, is_local=artifacts_uri is not None)
+
+
+def create_once(create: Callable[[], object]) -> None:
+    """Create something that may be there already, perhaps since a moment ago."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        create()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def store_failures() -> tuple[type[Exception], ...]:
+    """Name everything that a broken, missing or foreign store makes MLflow raise.
+
+    `OSError` covers files, sockets and the file lock; the errors of Alembic and SQLAlchemy come
+    out bare only while a store is opened.
+    """
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (
+        MlflowException,
+        SQLAlchemyError,
+        CommandError,
+        sqlite3.Error,
+        OSError,
+    )
+
+
+def _import_mlflow() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _no_foreign_warnings():
+        import mlflow.pyfunc  # noqa: F401
+
+
+@contextmanager
+def _no_foreign_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # MLflow calls parts of SQLAlchemy that are on their way out: not for our users to mend.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # It also warns about a type hint in a class of its own while that class is defined.
+        warnings.filterwarnings("ignore", message=r".*Any type hint is inferred as AnyType")
+        # And a record without an example is legal: the signature comes from the feature names.
+        warnings.filterwarnings("ignore", message=r".*An input example was not provided")
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Import MLflow, and keep it off the console while it works for the tracker.
+
+    It reports the creation of tables, each retry, and whole tracebacks of errors that it then
+    raises; the tracker tells what matters in one line. Levels are restored afterwards.
+    """
+    # Imported first: it sets levels of its own, which are the ones to restore.
+    _import_mlflow()
+    levels = {name: logging.getLogger(name).level for name in _NOISY_LOGGERS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        with _no_foreign_warnings():
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

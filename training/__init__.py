@@ -1,0 +1,1 @@
+"""From split rows to training results: walk-forward, scoring, local processes."""

@@ -1,0 +1,264 @@
+"""The training result: one JSON document per symbol and model.
+
+Axes: N rows of development.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from market.samples import Samples, uniqueness
+from market.splits import Split
+from selection.metrics import classification_metrics, expectancy_r
+from training.walk_forward import Task, Trained
+
+OVERFIT_GAP = 0.15
+STABLE_CV_STD = 0.10
+POOR_FOLD_ACCURACY = 0.50
+LIBRARIES = ("numpy", "scikit-learn", "xgboost-cpu", "xgboost", "torch", "mlflow", "numba")
+
+
+@dataclass(frozen=True, slots=True)
+class Payoff:
+    """What a decided trade pays, in ATR at entry.
+
+    Attributes
+    ----------
+    profit_atr, stop_atr : float
+        The label's barriers.
+    cost_atr : float
+        Spread, commission and slippage of one round trip.
+    threshold : float
+        Probability of winning from which a trade is taken.
+    """
+
+    profit_atr: float
+    stop_atr: float
+    cost_atr: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """Everything measured on one model of one symbol; `to_json_safe` gives its JSON form.
+
+    ``history``, ``val_metrics``, ``test_metrics``, ``feature_importance``, ``warnings`` and
+    ``training_duration_seconds`` have the reference system's names. Validation and test are read
+    by selection, so neither is an unbiased figure afterwards; the holdout is not in here.
+    """
+
+    symbol: str
+    model_name: str
+    timestamp: datetime
+    history: dict[str, Any]
+    val_metrics: dict[str, Any]
+    test_metrics: dict[str, Any]
+    feature_importance: list[dict[str, Any]]
+    warnings: list[str]
+    training_duration_seconds: float
+    out_of_fold: dict[str, Any]
+    no_skill: dict[str, Any]
+    expectancy: dict[str, Any]
+    label_uniqueness: float
+    sizes: dict[str, int]
+    folds: list[dict[str, Any]]
+    windows: dict[str, Any]
+    curves: dict[str, list[float]]
+    hyperparameters: dict[str, Any]
+    augmentation: str
+    null_model: bool
+    seed: int
+    digests: dict[str, str]
+    library_versions: dict[str, str]
+    cpu_seconds: dict[str, float]
+
+
+def training_result(
+    task: Task,
+    trained: Trained,
+    *,
+    payoff: Payoff,
+    null_model: bool,
+    conf_digest: str,
+    notes: tuple[str, ...],
+    now: datetime,
+) -> TrainingResult:
+    """Score what a task predicted out of fold.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        Warnings about the symbol's data that every model of it shares.
+    """
+    split, development = task.split, task.split.development
+    judged_N = ~np.isnan(trained.p_N)
+    parts: dict[str, Any] = {
+        "validation": split.validation,
+        "test": split.test,
+        "out_of_fold": judged_N,
+    }
+    scores = {name: _scores(development, trained, rows) for name, rows in parts.items()}
+    no_skill = {name: _no_skill(development, trained, rows) for name, rows in parts.items()}
+    return TrainingResult(
+        symbol=task.symbol,
+        model_name=task.model.name,
+        timestamp=now,
+        history=_history(split, trained, scores),
+        val_metrics=scores["validation"],
+        test_metrics=scores["test"],
+        feature_importance=_importance(trained),
+        warnings=[*notes, *trained.warnings],
+        training_duration_seconds=trained.duration_s,
+        out_of_fold=scores["out_of_fold"],
+        no_skill=no_skill,
+        expectancy={
+            name: expectancy_r(
+                development.y_N[rows],
+                trained.p_N[rows],
+                payoff.threshold,
+                payoff.profit_atr,
+                payoff.stop_atr,
+                payoff.cost_atr,
+            )
+            for name, rows in parts.items()
+        },
+        label_uniqueness=mean_uniqueness(development),
+        sizes={
+            "development_rows": len(development),
+            "fitted_rows": trained.final.n_rows,
+            "augmented_rows": trained.final.n_rows_augmented,
+            "rounds": trained.final.n_rounds,
+        },
+        folds=_folds(split, trained),
+        windows=windows(split),
+        curves=dict(trained.final.curves),
+        hyperparameters=task.model.hyperparameters,
+        augmentation="none" if task.new_augmenter is None else "always",
+        null_model=null_model,
+        seed=task.seed,
+        digests={
+            "data": development.digest(),
+            "features": features_digest(development.names_F),
+            "conf": conf_digest,
+        },
+        library_versions=dict(library_versions()),
+        cpu_seconds={
+            "fit": trained.cpu.fit,
+            "walk_forward": trained.cpu.walk_forward,
+            "augmentation": trained.cpu.augmentation,
+        },
+    )
+
+
+def windows(split: Split) -> dict[str, Any]:
+    """Return first and last decision time and number of rows of each part of development."""
+    development = split.development
+    deployed_N = split.folds[-1].train_N if split.final_N is None else split.final_N
+    return {
+        "train": window(development.take(deployed_N)),
+        "validation": window(development.take(split.validation)),
+        "test": window(development.take(split.test)),
+    }
+
+
+def window(samples: Samples) -> dict[str, Any]:
+    """Return first and last decision time (UTC) and number of rows."""
+    start, end = samples.t0_N[0], samples.t0_N[-1]
+    return {"start": _utc(start), "end": _utc(end), "rows": len(samples)}
+
+
+def mean_uniqueness(samples: Samples) -> float:
+    """Return the labels' mean average uniqueness, by their spans in time."""
+    origin = samples.t0_N[0]
+    start_N = (samples.t0_N - origin) / np.timedelta64(1, "s")
+    end_N = (samples.t1_N - origin) / np.timedelta64(1, "s")
+    return float(uniqueness(start_N, end_N).mean())
+
+
+def features_digest(names_F: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the feature names in order, in hexadecimal."""
+    return hashlib.sha256("\n".join(names_F).encode()).hexdigest()
+
+
+@cache
+def library_versions() -> Mapping[str, str]:
+    """Return the versions of the libraries that decide a fit."""
+    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    return {name: installed[name] for name in LIBRARIES if name in installed}
+
+
+def _utc(moment: np.datetime64) -> str:
+    return f"{np.datetime_as_string(moment, unit='s')}+00:00"
+
+
+def _scores(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]:
+    return dict(classification_metrics(development.y_N[rows], trained.p_N[rows]))
+
+
+def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, float]:
+    scores = classification_metrics(development.y_N[rows], trained.base_rate_N[rows])
+    return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"]}
+
+
+def _history(split: Split, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:
+    """Return the reference's numbers; train accuracy is that of the fit that predicted test."""
+    train_accuracy = trained.folds[-1].train_accuracy
+    gap = train_accuracy - scores["validation"]["accuracy"]
+    return {
+        "train_accuracy": train_accuracy,
+        "val_accuracy": scores["validation"]["accuracy"],
+        "test_accuracy": scores["test"]["accuracy"],
+        "train_val_gap": gap,
+        "overfitting_detected": gap > OVERFIT_GAP,
+        **_cross_validation(split, trained),
+    }
+
+
+def _cross_validation(split: Split, trained: Trained) -> dict[str, Any]:
+    y_N, p_N = split.development.y_N, trained.p_N
+    blocks = [fold.block for fold in split.folds[: split.n_cv]]
+    if any(np.isnan(p_N[block]).any() for block in blocks):
+        return {"cv_available": False}
+    accuracies = [float(np.mean((p_N[block] >= 0.5) == (y_N[block] == 1))) for block in blocks]
+    std = float(np.std(accuracies))
+    return {
+        "cv_available": True,
+        "cv_mean_accuracy": float(np.mean(accuracies)),
+        "cv_std_accuracy": std,
+        "cv_min_accuracy": min(accuracies),
+        "cv_max_accuracy": max(accuracies),
+        "cv_is_stable": std <= STABLE_CV_STD,
+        "cv_fold_accuracies": accuracies,
+        "cv_poor_folds": [
+            number for number, one in enumerate(accuracies, start=1) if one < POOR_FOLD_ACCURACY
+        ],
+    }
+
+
+def _importance(trained: Trained) -> list[dict[str, Any]]:
+    shares = trained.importance or {}
+    ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    return [{"feature": name, "importance": share} for name, share in ranked]
+
+
+def _folds(split: Split, trained: Trained) -> list[dict[str, Any]]:
+    return [
+        {
+            "fold": number,
+            "train_rows": outcome.n_train,
+            "purged_rows": outcome.n_purged,
+            "predicted_rows": fold.block.stop - fold.block.start,
+            "train_accuracy": outcome.train_accuracy,
+            "base_rate": outcome.base_rate,
+            "error": outcome.error,
+        }
+        for number, (fold, outcome) in enumerate(
+            zip(split.folds, trained.folds, strict=True), start=1
+        )
+    ]
