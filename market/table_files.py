@@ -48,7 +48,10 @@ class TableFiles:
         frame = read_frame(path)
         for name in ("timestamp", "label"):
             if name not in frame.columns:
-                raise DataError(f"{path.name}: no column {name}; found {_some(frame.columns)}")
+                raise DataError(
+                    f"{path.name}: no column {name}; found {_some(frame.columns)} (a file of bars "
+                    "is read with data=bars)"
+                )
         names_F = tuple(name for name in frame.columns if name not in OWN_COLUMNS)
         if not names_F:
             raise DataError(f"{path.name}: no feature beside {', '.join(frame.columns)}")

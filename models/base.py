@@ -104,8 +104,8 @@ class Model(ABC):
         ModelError
             If only one class is present, or the monitor ended the fit.
         """
-        if train.y_N.min(initial=1) == train.y_N.max(initial=0) or len(train) == 0:
-            raise ModelError(f"{len(train)} training rows of one class: nothing to learn from")
+        if len(np.unique(train.y_N)) < 2:
+            raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
         self.names_F = train.names_F
         report = self._fit(train, valid, rng, monitor, augment)
         if monitor.should_stop:

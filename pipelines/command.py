@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+LISTED = 20
 CONF = Path(__file__).resolve().parents[1] / "conf"
+
+MOST_LISTED = 24
 
 ALL_TRAINED = 0
 NOTHING_TRAINED = 1
@@ -51,16 +54,23 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(explained(str(error)))
+    except OSError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        sys.exit(NOTHING_TRAINED)
     except KeyboardInterrupt:
-        print("interrupted; finished results stay in the output folder", file=sys.stderr)
+        print("interrupted; results that were finished stay in the output folder", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(worst)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``, did you mean X?`` for the closest known name, or nothing where none is close."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f", did you mean {matches[0]}?" if matches else ""
+    """Return ``, did you mean X?`` for the closest known name; where none is close, list them."""
+    names = sorted(known)
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if matches:
+        return f", did you mean {matches[0]}?"
+    listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
+    return f"; there are: {listed}" if names else ""
 
 
 def explained(message: str) -> str:
@@ -68,23 +78,17 @@ def explained(message: str) -> str:
     option = re.search(r"Could not find '([\w/]+)/([^/']+)'", message)
     if option:
         group, name = option.groups()
-        options = group_options(group)
-        listed = ", ".join(options) or "none"
-        return (
-            f"{group}={name}: no such option{nearest(name, options)} There are: {listed}".replace(
-                "option There", "option. There"
-            )
-        )
+        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return f"{group}={name}: no such option{nearest(name, options)}"
     key = re.search(r"Could not (?:override|delete) '([^']+)'", message)
     if key:
         return _unknown_key(key.group(1))
+    several = re.search(r"Ambiguous value for argument '([^=]+)=(.+)'", message)
+    if several:
+        name, values = several.groups()
+        return f"{name}={values}: write a list as {name}=[{values}], or sweep over it with -m"
     first = message.strip().splitlines()[0] if message.strip() else "unreadable configuration"
     return f"{first.rstrip('.')}; see --help"
-
-
-def group_options(group: str) -> list[str]:
-    """Return the options of a group: the files in its folder."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def _unknown_key(key: str) -> str:
@@ -92,7 +96,9 @@ def _unknown_key(key: str) -> str:
     if key in homes:
         return f"{key}: no such key here; it belongs to {' or '.join(homes[key])}"
     known = {*homes, *_root_keys()}
-    return f"{key}: unknown key{nearest(key, known) or '; see --help'}"
+    section = key.rpartition(".")[0]
+    siblings = {one for one in known if one.rpartition(".")[0] == section}
+    return f"{key}: unknown key{nearest(key, siblings or known)}"
 
 
 def _keys_by_choice() -> dict[str, list[str]]:

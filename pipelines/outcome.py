@@ -84,8 +84,8 @@ def show(
 def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     """Print where the processor time went."""
     table = Table(title="CPU seconds", title_justify="left")
-    for heading in ("", "fit", "walk-forward", "augmentation", "total"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for heading in ("", "fit", "walk-forward", "augmentation", "total", "share of fits"):
+        table.add_column(heading, justify="right" if heading else "left")
     for name, parts in cost["cpu_seconds_by_model"].items():
         table.add_row(name, *(f"{parts[part]:.1f}" for part in parts), f"{sum(parts.values()):.1f}")
     spent = cost["cpu_seconds"]
@@ -93,9 +93,10 @@ def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     columns = (spent["fit"], spent["walk_forward"], spent["augmentation"], fits)
     table.add_row("all models", *(f"{one:.1f}" for one in columns), end_section=True)
     for name in ("logging", "everything_else"):
-        share = f"{spent[name] / fits:.1%} of the fits" if fits else ""
-        table.add_row(name.replace("_", " "), "", "", share, f"{spent[name]:.1f}")
-    table.add_row("total", "", "", f"wall {cost['wall_seconds']:.1f} s", f"{spent['total']:.1f}")
+        share = f"{spent[name] / fits:.1%}" if fits else ""
+        table.add_row(name.replace("_", " "), "", "", "", f"{spent[name]:.1f}", share)
+    table.add_row("total", "", "", "", f"{spent['total']:.1f}")
+    table.add_row("wall time", "", "", "", f"{cost['wall_seconds']:.1f}")
     console.print(table)
 
 
@@ -165,8 +166,9 @@ def _outcome_table(
 
 def _outcome_cells(models: Mapping[str, Result], selection: Result) -> Iterator[str]:
     chosen = selection["selected_model"]
-    result = models.get(chosen) if chosen else _closest(models)
-    yield f"[green]{chosen}[/]" if chosen else _why_none(result, selection)
+    closest = selection.get("closest")
+    result = models.get(chosen or (closest["model"] if closest else ""))
+    yield f"[green]{chosen}[/]" if chosen else _why_none(closest)
     if result is None:
         yield from ["-"] * 6
         return
@@ -187,20 +189,10 @@ def _outcome_cells(models: Mapping[str, Result], selection: Result) -> Iterator[
         yield f"{expectancy['expectancy_r']:+.3f} ({expectancy['trades']})"
 
 
-def _closest(models: Mapping[str, Result]) -> Result | None:
-    """Return the candidate with the best out-of-fold log-loss."""
-    candidates = [
-        result for result in models.values() if "error" not in result and not result["null_model"]
-    ]
-    return min(candidates, key=_oof_log_loss, default=None)
-
-
-def _why_none(closest: Result | None, selection: Result) -> str:
+def _why_none(closest: Mapping[str, Any] | None) -> str:
     if closest is None:
         return "none: every model failed"
-    verdicts = selection["reference_verdict"][closest["model_name"]]
-    broken = [name for name, kept in verdicts.items() if not kept and name != "passed"]
-    return f"none; {closest['model_name']} fails {', '.join(broken)}"
+    return f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}"
 
 
 def _oof_log_loss(result: Result) -> float:

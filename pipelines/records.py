@@ -17,7 +17,7 @@ EXAMPLE_ROWS = 2
 LOADER = "models.store"
 
 
-def run_start(name: str, conf: Mapping[str, Any], simulated: bool) -> RunStart:
+def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool) -> RunStart:
     """Return the parent run: its configuration as parameters."""
     return RunStart(name=name, params=_flat(conf), tags=_run_tags(simulated=simulated))
 

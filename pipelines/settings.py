@@ -4,8 +4,9 @@ Every section is checked against the constructor it feeds: its names, its types,
 """
 
 import inspect
+import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -211,7 +212,7 @@ def feature_settings(conf: Mapping[str, Any]) -> FeatureSettings:
 def _built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     for key in conf:
         if key not in keys:
-            raise ConfigError(f"{key}: unknown key{nearest(key, keys) or '; see --help'}")
+            raise ConfigError(f"{key}: unknown key{nearest(key, keys)}")
     built: dict[str, Any] = {}
     # Data last: whatever else is wrong is said before a folder is looked at.
     for key in sorted(keys, key=lambda key: (key == "data", key)):
@@ -225,6 +226,8 @@ def _built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
             built[key] = _models(key, conf[key])
         else:
             built[key] = _typed(key, conf[key], SCALARS[key])
+    if built["seed"] < 0:
+        raise ConfigError(f"seed must be at least 0, was {built['seed']}")
     return built
 
 
@@ -293,11 +296,17 @@ def _typed(path: str, value: Any, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError:
-        wanted = getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind)
-        raise ConfigError(
-            f"{path} must be {wanted.replace('None', 'null')}, was {value!r} "
-            f"({type(value).__name__})"
-        ) from None
+        raise ConfigError(f"{path} must be {_in_words(kind)}, was {value!r}") from None
+
+
+def _in_words(kind: Any) -> str:
+    """Name a type as a person who writes configuration would."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return " or ".join(_in_words(one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) in (list, Sequence):
+        return f"a list such as [{'A,B' if typing.get_args(kind) == (str,) else '1,2'}]"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return words.get(kind, "null" if kind is types.NoneType else str(kind))
 
 
 def _arguments(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,11 +319,7 @@ def _chosen_symbols(wanted: list[str] | None, source: Source) -> list[str]:
         return known
     for symbol in wanted:
         if symbol not in known:
-            listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-            raise ConfigError(
-                f"symbols: {symbol} is not in the data{nearest(symbol, known) or '.'} "
-                f"There are: {listed}"
-            )
+            raise ConfigError(f"symbols: {symbol} is not in the data{nearest(symbol, known)}")
     if not wanted:
         raise ConfigError("symbols: is empty; name at least one, or null for all")
     return list(dict.fromkeys(wanted))

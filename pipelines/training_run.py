@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from training.walk_forward import Task
 
 # What decides where results are put, or how fast they come, but not what they are.
 PLACES = ("execution", "manifest", "output_dir", "tracking")
+DATA_PLACE = "dir"
 DIGEST_CHARS = 12
 
 Result = dict[str, Any]
@@ -58,7 +59,7 @@ class TrainingRun:
         self.console = Console(highlight=False)
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
-        self.conf = {key: value for key, value in conf.items() if key not in PLACES}
+        self.conf = _without_places(conf)
         self.conf_digest = _digest(self.conf)
         self.prepared: dict[str, Prepared] = {}
         self.failed: dict[str, str] = {}
@@ -78,14 +79,15 @@ class TrainingRun:
         self._prepare()
         folder = self._output_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        with self._tracked(folder):
+        leaderboard, manifest_path = folder / "leaderboard.csv", self.settings.manifest_path
+        with self._tracked(folder, artifacts=[leaderboard, manifest_path]):
             self._train(folder)
             selections = self._certify(folder)
-            manifest_path = self._write_manifest(selections)
+            self._write_manifest(selections)
+            outcome.write_leaderboard(self.results, self.settings.selector, leaderboard)
         code = self._exit_code()
         cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
         write_json_atomically(folder / "run.json", self._run_record(selections, cost, code))
-        outcome.write_leaderboard(self.results, self.settings.selector, folder / "leaderboard.csv")
         outcome.show(self.console, self.results, selections, self.failed, simulated=self.simulated)
         outcome.show_cost(self.console, cost)
         self.console.print(f"results   {folder}", soft_wrap=True)
@@ -133,10 +135,10 @@ class TrainingRun:
         return Path("runs") / _digest([self.conf, data])[:DIGEST_CHARS]
 
     @contextmanager
-    def _tracked(self, folder: Path) -> Iterator[None]:
+    def _tracked(self, folder: Path, *, artifacts: list[Path]) -> Iterator[None]:
         tracker = self.settings.tracker
         name = f"{'simulated ' if self.simulated else ''}train_all {folder.name}"
-        self.run_id = tracker.start(records.run_start(name, self.conf, self.simulated))
+        self.run_id = tracker.start(records.run_start(name, self.conf, simulated=self.simulated))
         status: Any = "KILLED"
         try:
             yield
@@ -146,20 +148,30 @@ class TrainingRun:
             raise
         finally:
             counts = {"symbols": len(self.settings.symbols), "symbols_failed": len(self.failed)}
-            tracker.finish(metrics=counts, tags={}, artifacts=[], status=status)
+            written = artifacts if status == "FINISHED" else []
+            tracker.finish(metrics=counts, tags={}, artifacts=written, status=status)
 
     def _train(self, folder: Path) -> None:
+        """Train all tasks, longest first; keep the results in the order of the configuration."""
         tasks = [
             self._task(symbol, model, folder)
             for symbol in self.prepared
             for model in [*self.settings.models, *self.settings.null_models]
         ]
         self.results = {symbol: {} for symbol in self.prepared}
-        with self._progress(len(tasks)) as advance:
-            for finished in run_tasks(tasks, self.settings.workers or available_cores()):
+        done: dict[tuple[str, str], Result] = {}
+        workers = self.settings.workers or available_cores()
+        # Closed explicitly: an interrupt must end the worker processes at once.
+        with (
+            self._progress(len(tasks)) as advance,
+            closing(run_tasks(tasks, workers)) as ended,
+        ):
+            for finished in ended:
                 result = self._recorded(finished, folder)
-                self.results[finished.task.symbol][finished.task.model.name] = result
+                done[finished.task.symbol, finished.task.model.name] = result
                 advance(outcome.progress_line(result))
+        for task in tasks:
+            self.results[task.symbol][task.model.name] = done[task.symbol, task.model.name]
 
     def _task(self, symbol: str, model: Any, folder: Path) -> Task:
         settings = self.settings
@@ -266,6 +278,7 @@ class TrainingRun:
         }
         model = selection["selected_model"]
         if model is None:
+            selection["closest"] = self._closest(symbol)
             return
         result = self.results[symbol][model]
         deploy_folder = settings.manifest_path.parent
@@ -288,11 +301,25 @@ class TrainingRun:
             selection["windows"]["holdout"] = scores.pop("window")
             selection["holdout"] = scores
 
-    def _write_manifest(self, selections: dict[str, Result]) -> Path:
-        path = self.settings.manifest_path
+    def _closest(self, symbol: str) -> Result | None:
+        """Return the refused candidate with the best out-of-fold log-loss, and what it fails."""
+        candidates = [
+            result
+            for result in self.results[symbol].values()
+            if "error" not in result and not result["null_model"]
+        ]
+        if not candidates:
+            return None
+        best = min(candidates, key=lambda result: result["out_of_fold"]["log_loss"])
+        return {
+            "model": best["model_name"],
+            "fails": self.settings.selector.failures(best),
+        }
+
+    def _write_manifest(self, selections: dict[str, Result]) -> None:
         self.settings.selector.save_deployment_manifest(
             selections,
-            path,
+            self.settings.manifest_path,
             provenance={
                 "run_id": self.run_id,
                 "simulated": self.simulated,
@@ -303,7 +330,6 @@ class TrainingRun:
                 "costs_atr": self.payoff.cost_atr,
             },
         )
-        return path
 
     def _exit_code(self) -> int:
         trained = [
@@ -356,6 +382,12 @@ class TrainingRun:
                 for name, result in self.results[symbol].items()
             },
         }
+
+
+def _without_places(conf: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in conf.items() if key not in PLACES}
+    kept["data"] = {key: value for key, value in conf["data"].items() if key != DATA_PLACE}
+    return kept
 
 
 def _base_rate(samples: Samples) -> float:

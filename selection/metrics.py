@@ -92,15 +92,16 @@ def classification_metrics(
     }
 
 
-def no_skill_metrics(y_N: npt.ArrayLike, base_rate: float) -> NoSkillMetrics:
+def no_skill_metrics(y_N: npt.ArrayLike, base_rate: npt.ArrayLike) -> NoSkillMetrics:
     """Score always answering with the share of class 1 among the training rows.
 
     Parameters
     ----------
     y_N : array of shape (n_rows,)
         Labels to be predicted, 0 or 1.
-    base_rate : float
-        Share of class 1 in the training rows, in [0, 1]; from 0.5 on, class 1 is the answer.
+    base_rate : float or array of shape (n_rows,)
+        Share of class 1 in the training rows (behind each row), in [0, 1]; from 0.5 on, class 1 is
+        the answer.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def no_skill_metrics(y_N: npt.ArrayLike, base_rate: float) -> NoSkillMetrics:
         As `classification_metrics`.
     """
     y_N = np.asarray(y_N)
-    positive_N, p_N = _checked(y_N, np.full(y_N.shape, base_rate))
+    positive_N, p_N = _checked(y_N, np.broadcast_to(base_rate, y_N.shape))
     accuracy = float(np.mean(positive_N == (p_N >= 0.5)))
     return {"accuracy": accuracy, "log_loss": _log_loss(positive_N, p_N)}
 

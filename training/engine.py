@@ -1,8 +1,10 @@
 """Runs training tasks in local processes, one core each with single-threaded maths inside."""
 
+import importlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ class Finished:
     error: str | None
 
 
-def run_tasks(tasks: Sequence[Task], n_workers: int) -> Iterator[Finished]:
+def run_tasks(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
     """Train every task, longest models first, and yield each as it ends.
 
     The results do not depend on ``n_workers``; with 1, everything runs in this process. Closing
@@ -46,17 +48,18 @@ def _rank(task: Task) -> int:
     return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
-def _in_this_process(tasks: Sequence[Task]) -> Iterator[Finished]:
+def _in_this_process(tasks: Sequence[Task]) -> Generator[Finished, None, None]:
     for task in tasks:
-        with _single_threaded():
-            finished = _train(task)
-        yield finished
+        yield _train(task)
 
 
-def _in_workers(tasks: Sequence[Task], n_workers: int) -> Iterator[Finished]:
+def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
     # Spawned, not forked: a child forked after XGBoost or torch has run hangs.
     pool = ProcessPoolExecutor(
-        n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_warm_up
+        n_workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_warm_up,
+        initargs=(any(task.new_augmenter for task in tasks),),
     )
     with _one_thread_per_child():
         waiting: dict[Future[Finished], Task] = {pool.submit(_train, task): task for task in tasks}
@@ -84,23 +87,19 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 def _train(task: Task) -> Finished:
     try:
-        return Finished(task, train_task(task), None)
+        with _single_threaded():
+            return Finished(task, train_task(task), None)
     except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
         return Finished(task, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def _warm_up() -> None:
+def _warm_up(augments: bool) -> None:
     """Import what every fit needs, so that no fit's time holds an import."""
-    import signal
-
-    import sklearn.ensemble
-    import torch
-    import xgboost
-
     # Ctrl-C reaches the whole process group; only the parent acts on it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    del sklearn, xgboost
+    libraries = ["sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch"]
+    for library in [*libraries, "imblearn.over_sampling"] if augments else libraries:
+        importlib.import_module(library)
 
 
 @contextmanager

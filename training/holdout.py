@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from market.splits import Holdout
 from models.store import load_model
-from selection.metrics import classification_metrics, expectancy_r
+from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
 from training.result import Payoff, window
 
 
@@ -32,10 +30,9 @@ def score_holdout(
     """
     rows = holdout.samples
     p_N = load_model(artifact).predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
-    no_skill = classification_metrics(rows.y_N, np.full(len(rows), base_rate))
     return {
         **classification_metrics(rows.y_N, p_N),
-        "no_skill": {"accuracy": no_skill["accuracy"], "log_loss": no_skill["log_loss"]},
+        "no_skill": no_skill_metrics(rows.y_N, base_rate),
         "expectancy": expectancy_r(
             rows.y_N, p_N, payoff.threshold, payoff.profit_atr, payoff.stop_atr, payoff.cost_atr
         ),

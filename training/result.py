@@ -15,7 +15,7 @@ import numpy as np
 
 from market.samples import Samples, uniqueness
 from market.splits import Split
-from selection.metrics import classification_metrics, expectancy_r
+from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
 from training.walk_forward import Task, Trained
 
 OVERFIT_GAP = 0.15
@@ -201,9 +201,8 @@ def _scores(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]
     return dict(classification_metrics(development.y_N[rows], trained.p_N[rows]))
 
 
-def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, float]:
-    scores = classification_metrics(development.y_N[rows], trained.base_rate_N[rows])
-    return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"]}
+def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]:
+    return dict(no_skill_metrics(development.y_N[rows], trained.base_rate_N[rows]))
 
 
 def _history(split: Split, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:

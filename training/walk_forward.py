@@ -209,11 +209,12 @@ def train_task(task: Task) -> Trained:
         if outcome.error is None:
             p_N[fold.block] = outcome.p_N
             base_rate_N[fold.block] = outcome.base_rate
-    _check_judged(split, p_N, outcomes)
+    if last is None or np.isnan(p_N[split.validation]).any():
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        raise ModelError(f"validation or test could not be predicted: {errors[-1]}")
     augmented_s = trainer.augmentation_s
     walked_cpu_s = time.process_time()
     deployed = last if split.final_N is None else trainer.fit(split.final_N, "final fit")
-    assert deployed is not None  # noqa: S101 - the last fold predicted test, or _check_judged raised
     deployed.model.save(task.folder)
     ended_cpu_s = time.process_time()
     final_augmented_s = trainer.augmentation_s - augmented_s
@@ -237,11 +238,3 @@ def generator(seed: int, *key: str) -> np.random.Generator:
     """Return the random generator of one fit: the same wherever and whenever it runs."""
     digest = hashlib.sha256("\n".join([str(seed), *key]).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16]))
-
-
-def _check_judged(split: Split, p_N: FloatArray, outcomes: list[FoldOutcome]) -> None:
-    for name, rows in (("validation", split.validation), ("test", split.test)):
-        if np.isnan(p_N[rows]).any() or rows.stop <= rows.start:
-            errors = [outcome.error for outcome in outcomes if outcome.error]
-            reason = errors[-1] if errors else "no rows"
-            raise ModelError(f"{name} rows could not be predicted: {reason}")

@@ -48,18 +48,22 @@ def test_gaps_that_are_small_or_old_are_left_out():
     assert aged.formed_T.tolist() == [-1, -1, 2, 2, -1]
 
 
-def _block(last_bars, *, displacement_atr=1.0, lookback_bars=5):
-    # Bar 1 falls from 11 to 10 within [9.5, 11.5]; bar 3 breaks structure at 14, 4 ATR higher.
-    bars = [(10, 11.2, 9.8, 11), (11, 11.5, 9.5, 10), (10, 12, 9.9, 12), (12, 14.5, 12, 14)]
-    prices = _prices(*zip(*(bars + last_bars), strict=True))
+def _blocks(bars, *, breaks, displacement_atr=1.0, lookback_bars=5):
+    prices = _prices(*zip(*bars, strict=True))
     return track_order_blocks(
         prices,
-        np.ones(len(prices.close_T)),
-        np.arange(len(prices.close_T)) == 3,
+        np.ones(len(bars)),
+        np.isin(np.arange(len(bars)), breaks),
         lookback_bars=lookback_bars,
         displacement_atr=displacement_atr,
         max_age_bars=10,
     )
+
+
+def _block(last_bars, **limits):
+    # Bar 1 falls from 11 to 10 within [9.5, 11.5]; bar 3 breaks structure at 14, 4 ATR higher.
+    bars = [(10, 11.2, 9.8, 11), (11, 11.5, 9.5, 10), (10, 12, 9.9, 12), (12, 14.5, 12, 14)]
+    return _blocks(bars + last_bars, breaks=[3], **limits)
 
 
 def test_an_order_block_is_the_last_falling_candle_before_the_break():
@@ -79,6 +83,24 @@ def test_a_block_is_touched_once_bounces_and_dies_when_closed_through():
     assert blocks.zones.touched_T.tolist() == [-1, -1, -1, -1, 4, 4, 4, -1]
     assert blocks.bounce_T[4:7].tolist() == [0.0, 1.0, 1.0]
     assert blocks.zones.formed_T[-1] == -1
+
+
+def test_a_wick_through_the_block_leaves_it_alive():
+    assert _block([(14, 14, 9, 9.6)]).zones.live_T[-1]
+
+
+def test_a_block_undercut_on_the_way_up_is_not_clean():
+    bars = [(11, 11.5, 9.5, 10), (10, 10.5, 9.4, 10.4), (10.4, 14, 10.4, 14)]
+    blocks = _blocks(bars, breaks=[2])
+    assert blocks.candle_T[-1] == 0
+    assert not blocks.clean_T[-1]
+
+
+def test_a_second_break_from_the_same_candle_keeps_the_history_of_its_block():
+    bars = [(11, 11.5, 9.5, 10), (10, 14, 10, 14), (11, 13, 11, 13), (13, 16, 13, 16)]
+    blocks = _blocks(bars, breaks=[1, 3])
+    assert blocks.zones.formed_T.tolist() == [-1, 1, 1, 1]
+    assert blocks.zones.touched_T.tolist() == [-1, -1, 2, 2]
 
 
 def test_a_block_closed_through_at_its_first_touch_is_no_event():
