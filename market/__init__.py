@@ -1,0 +1,1 @@
+"""Market data: bars in; features, events, labels and splits out."""

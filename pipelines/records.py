@@ -62,13 +62,14 @@ def model_record(
 
 @cache
 def git_commit() -> str | None:
-    """Return the commit of this code, or None outside a repository."""
+    """Return this code's commit (``-dirty`` where files differ), or None outside a repository."""
     git = shutil.which("git")
     if git is None:
         return None
     here = Path(__file__).resolve().parent
+    describe = [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
     asked = subprocess.run(  # noqa: S603 - a fixed command
-        [git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        [*describe, "--exclude", "*"], capture_output=True, text=True, check=False
     )
     return asked.stdout.strip() if asked.returncode == 0 else None
 

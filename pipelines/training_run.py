@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from market.bars import DataError
-from market.samples import Samples
 from market.simulate import SimulatedMarket
-from market.source import event_table, source_digest
-from market.splits import Holdout, Split
+from market.table_files import TableFiles
 from pipelines import outcome, records
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED
 from pipelines.cost import RunCost
 from pipelines.settings import TrainSettings
 from selection import to_json_safe
 from selection.atomic import write_json_atomically
-from selection.manifest import store_artifacts
 from tracking.records import LoggedModel
+from training.certify import Definitions, deployable, described, refused
 from training.engine import Finished, available_cores, run_tasks
-from training.holdout import score_holdout
-from training.plausibility import implausible_features
-from training.result import Payoff, features_digest, library_versions, training_result
+from training.prepare import Prepared, prepare
+from training.result import Payoff, library_versions, training_result
 from training.walk_forward import Task
 
 # What decides where results are put, or how fast they come, but not what they are.
@@ -37,17 +33,6 @@ DATA_PLACE = "dir"
 DIGEST_CHARS = 12
 
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """One symbol, ready to be trained; its holdout is kept apart from what training is given."""
-
-    split: Split
-    holdout: Holdout | None
-    notes: tuple[str, ...]
-    source_digest: str
-    n_events: int
 
 
 class TrainingRun:
@@ -113,20 +98,19 @@ class TrainingRun:
 
     def _prepared(self, symbol: str) -> Prepared:
         settings = self.settings
-        table = event_table(
+        prepared = prepare(
             settings.source,
             symbol,
             seed=settings.seed,
             features=settings.features,
             events=settings.events,
             labels=settings.labels,
+            split=settings.split,
+            max_feature_auc=settings.training.max_feature_auc,
         )
-        split, holdout = settings.split.divide(table.samples())
-        notes = tuple(implausible_features(split, settings.training.max_feature_auc))
-        for note in notes:
+        for note in prepared.notes:
             self.console.print(f"{symbol}: {note}", style="yellow", soft_wrap=True)
-        digest = source_digest(settings.source, symbol, settings.seed)
-        return Prepared(split, holdout, notes, digest, len(table))
+        return prepared
 
     def _output_dir(self) -> Path:
         if self.settings.output_dir is not None:
@@ -242,79 +226,52 @@ class TrainingRun:
         return result
 
     def _certify(self, folder: Path) -> dict[str, Result]:
-        """Select per symbol; store the chosen artifacts, and only then open their holdout."""
+        """Select per symbol, then describe each selection as the manifest holds it."""
         candidates = {
             symbol: {name: one for name, one in models.items() if not one["null_model"]}
             for symbol, models in self.results.items()
         }
-        selections = self.settings.selector.select_best_models(candidates)
-        for symbol, selection in selections.items():
-            self._describe(symbol, selection, folder)
-        for symbol, error in self.failed.items():
-            selections[symbol] = {
-                "selected_model": None,
-                "test_accuracy": None,
-                "train_val_gap": None,
-                "reason": f"Data could not be used: {error}",
-                "action": "MANUAL_REVIEW_REQUIRED",
-                "alternatives": [],
-            }
-        return selections
+        chosen = self.settings.selector.select_best_models(candidates)
+        selections = {
+            symbol: refused(f"Data could not be used: {error}")
+            for symbol, error in self.failed.items()
+        }
+        for symbol, selection in chosen.items():
+            selections[symbol] = self._described(symbol, selection, folder)
+        return dict(sorted(selections.items()))
 
-    def _describe(self, symbol: str, selection: Result, folder: Path) -> None:
-        """Add what a deployer needs beyond the reference's keys."""
-        prepared, settings = self.prepared[symbol], self.settings
-        development, holdout = prepared.split.development, prepared.holdout
-        selection["evidence"] = None
-        selection["features"] = {
-            "names": list(development.names_F),
-            "digest": features_digest(development.names_F),
-        }
-        selection["label"] = self.conf.get("labels")
-        selection["split"] = self.conf.get("split")
-        selection["reference_verdict"] = {
-            name: settings.selector.reference_verdict(result)
-            for name, result in self.results[symbol].items()
-        }
+    def _described(self, symbol: str, selection: Result, folder: Path) -> Result:
+        settings, prepared, models = self.settings, self.prepared[symbol], self.results[symbol]
+        selection = described(
+            selection,
+            models,
+            prepared,
+            definitions=self._definitions(),
+            selector=settings.selector,
+        )
         model = selection["selected_model"]
         if model is None:
-            selection["closest"] = self._closest(symbol)
-            return
-        result = self.results[symbol][model]
-        deploy_folder = settings.manifest_path.parent
-        selection["artifacts"] = store_artifacts(
-            folder / "models" / f"{symbol}_{model}", deploy_folder, symbol, model
-        )
+            return selection
         logged = self.logged[symbol, model]
-        selection["model_version"], selection["model_uri"] = logged.version, logged.uri
         if logged.version is not None:
             settings.tracker.set_champion(symbol, logged.version)
-        selection["windows"] = {**result["windows"], "holdout": "awaiting live data"}
-        selection["holdout"] = "awaiting live data"
-        selection["expectancy"] = result["expectancy"]["out_of_fold"]
-        selection["decision_threshold"] = self.payoff.threshold
-        if holdout is not None:
-            artifact = deploy_folder / Path(selection["artifacts"][0]["path"]).parent
-            scores = score_holdout(
-                holdout, artifact, base_rate=_base_rate(development), payoff=self.payoff
-            )
-            selection["windows"]["holdout"] = scores.pop("window")
-            selection["holdout"] = scores
+        selection |= {"model_version": logged.version, "model_uri": logged.uri}
+        return deployable(
+            selection,
+            models[model],
+            prepared,
+            model_folder=folder / "models" / f"{symbol}_{model}",
+            deploy_folder=settings.manifest_path.parent,
+            payoff=self.payoff,
+        )
 
-    def _closest(self, symbol: str) -> Result | None:
-        """Return the refused candidate with the best out-of-fold log-loss, and what it fails."""
-        candidates = [
-            result
-            for result in self.results[symbol].values()
-            if "error" not in result and not result["null_model"]
-        ]
-        if not candidates:
-            return None
-        best = min(candidates, key=lambda result: result["out_of_fold"]["log_loss"])
-        return {
-            "model": best["model_name"],
-            "fails": self.settings.selector.failures(best),
-        }
+    def _definitions(self) -> Definitions:
+        conf = self.conf
+        if isinstance(self.settings.source, TableFiles):
+            barriers = {key: conf["labels"][key] for key in ("profit_atr", "stop_atr")}
+            return Definitions(None, {"kind": "table", **barriers}, conf["split"])
+        definition = {"features": conf["features"], "events": conf["events"]}
+        return Definitions(definition, conf["labels"], conf["split"])
 
     def _write_manifest(self, selections: dict[str, Result]) -> None:
         self.settings.selector.save_deployment_manifest(
@@ -388,10 +345,6 @@ def _without_places(conf: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in conf.items() if key not in PLACES}
     kept["data"] = {key: value for key, value in conf["data"].items() if key != DATA_PLACE}
     return kept
-
-
-def _base_rate(samples: Samples) -> float:
-    return float((samples.y_N * samples.weight_N).sum() / samples.weight_N.sum())
 
 
 def _digest(value: Any) -> str:

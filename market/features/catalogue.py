@@ -151,9 +151,28 @@ FEATURES: tuple[Feature, ...] = (
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
 
-def markdown_table() -> str:
-    """Return the catalogue as a Markdown table for the documentation."""
-    lines = ["| feature | range | frame | meaning |", "|---|---|---|---|"]
+_PAGE = """\
+# The 57 features
+
+Every value is known at the close of its event's bar: cut the bars anywhere, and no row up to the
+cut changes. A swing is known only `swing_length` bars after it happened; order blocks and breaks of
+structure rest on swings that were confirmed by then. Libraries that mark a swing on its own bar
+show blocks and breaks that nobody could have traded. Z-scores look back over a trailing window that
+includes the event's bar; fuzzy scores are fixed memberships, nothing is fitted.
+
+With fixed barrier multiples `TBM_Risk_Per_Trade_ATR`, `TBM_Reward_Per_Trade_ATR` and
+`Distance_to_Entry_ATR` are constant; they keep their places because the reference system has them.
+
+Frame `bar` says something about the bar, whatever the trade. Frame `trade` is signed by the event's
+direction: positive speaks for the trade. Frame `agrees` is 1 where a direction found in the bars is
+the event's own.
+
+"""
+
+
+def markdown_page() -> str:
+    """Return the catalogue as the page ``docs/features.md``."""
+    lines = [_PAGE + "| feature | range | frame | meaning |", "|---|---|---|---|"]
     for f in FEATURES:
         lines.append(f"| `{f.name}` | [{f.low:g}, {f.high:g}] | {f.frame} | {f.meaning} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,47 @@
+# `make help` lists the targets. Every one of them builds the environment first where it is missing.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 5000
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train smoke ui test lint docs clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## Build .venv with the exact versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,dev]"
+	touch $(READY)
+
+train: $(READY) ## Train on the simulated market; your data: make train ARGS="data=bars data.dir=FOLDER"
+	$(BIN)/python -m pipelines.train_all $(ARGS)
+
+smoke: $(READY) ## One simulated symbol through everything in a few seconds
+	$(BIN)/python -m pipelines.train_all debug=smoke $(ARGS)
+
+ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:$(PORT)
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db \
+	  --default-artifact-root mlruns/artifacts --host 127.0.0.1 --port $(PORT) --workers 1
+
+test: lint ## Lint, types, import rules and all tests
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY) ## Write docs/features.md anew from the code
+	$(BIN)/python -c 'from market.features.catalogue import markdown_page; print(markdown_page(), end="")' > docs/features.md
+
+clean: ## Remove the environment and everything that runs have written
+	rm -rf $(VENV) runs deploy mlruns/artifacts mlruns/mlflow.db*
