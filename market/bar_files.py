@@ -4,23 +4,34 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from market.bars import Bars, DataError
+from market.bars import Bars, DataError, FloatArray, TimeArray
 
 SUFFIXES = (".parquet", ".csv")
 SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]*")
 TIME_NAMES = ("timestamp", "time", "datetime", "date")
 PRICES = ("open", "high", "low", "close")
+# 01/02/2024 is refused: nobody can know which is the month. A dot has the day first.
+UNAMBIGUOUS_DATE = r"^\s*(\d{4}\D|\d{1,2}\.\d{1,2}\.\d{4})"
+PER_SECOND: dict[Literal["s", "ms", "us", "ns"], int] = {
+    "s": 1,
+    "ms": 10**3,
+    "us": 10**6,
+    "ns": 10**9,
+}
+EPOCH_1990_S, EPOCH_2100_S = 631_152_000, 4_102_444_800
 
 
 class BarFiles:
     """Bars in files named after their symbol (``EURUSD.parquet``, ``EURUSD.csv``).
 
     Columns, in any case: a time (timestamp, time, datetime or date: the bar's start, UTC where no
-    zone is given), open, high, low, close, and volume where there is one.
+    zone is given), open, high, low, close, and volume where there is one (0 where not). A bar is as
+    long as the commonest step between two.
 
     Parameters
     ----------
@@ -49,7 +60,9 @@ class BarFiles:
         """Read and check one symbol's bars; raises DataError naming file, row and column."""
         path = self.files[symbol]
         frame = read_frame(path)
-        frame = frame.rename({name: name.strip().lower() for name in frame.columns})
+        names = [name.strip().lower() for name in frame.columns]
+        _check_names(names, path)
+        frame.columns = names
         time_name = next((name for name in TIME_NAMES if name in frame.columns), None)
         missing = [name for name in PRICES if name not in frame.columns]
         if time_name is None or missing:
@@ -57,15 +70,15 @@ class BarFiles:
             raise DataError(
                 f"{path.name}: no column {', '.join(wanted)}; found {', '.join(frame.columns)}"
             )
-        volume = frame["volume"] if "volume" in frame.columns else pl.zeros(len(frame), eager=True)
+        if len(frame) < 2:
+            raise DataError(f"{path.name}: {len(frame)} bars, at least 2 are needed")
         start_T = utc_times(frame[time_name], path)
-        if len(start_T) < 2:
-            raise DataError(f"{path.name}: {len(start_T)} bars, at least 2 are needed")
-        open_T, high_T, low_T, close_T = (_numbers(frame[name], path) for name in PRICES)
-        volume_T = _numbers(volume, path)
-        step = _usual_step(start_T)
+        _check_times(start_T, time_name, path)
+        open_T, high_T, low_T, close_T = (
+            numbers(frame[name], path, "a price above 0") for name in PRICES
+        )
+        volume_T, step = _volumes(frame, path), _usual_step(start_T)
         bars = Bars(symbol, start_T, open_T, high_T, low_T, close_T, volume_T, step)
-        _check_times(bars, path)
         _check_prices(bars, path)
         return bars
 
@@ -89,13 +102,25 @@ def symbol_files(folder: Path) -> dict[str, Path]:
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file whole; raises DataError where it cannot be read."""
+    """Read a Parquet or CSV file whole.
+
+    Raises
+    ------
+    DataError
+        If it is a folder, cannot be read, is no UTF-8, or names a column twice.
+    """
+    if path.is_dir():
+        raise DataError(f"{path.name}: is a folder, expected a file")
     try:
         if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_csv(path, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name}: cannot be read: {' '.join(str(error).split())}") from error
+            return pl.read_parquet(path, glob=False)
+        # The reader renames what is there twice, so that the header must be looked at as it stands.
+        header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, glob=False)
+        _check_names([name or "" for name in header.row(0)], path)
+        return pl.read_csv(path, infer_schema_length=None, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        finding = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path.name}: cannot be read: {finding}") from error
 
 
 def file_digest(path: Path) -> str:
@@ -104,27 +129,33 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def utc_times(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+def utc_times(column: pl.Series, path: Path) -> TimeArray:
     """Return times as datetime64[us] in UTC; a missing one is NaT.
+
+    Text has the year first (ISO 8601) or is 31.01.2024 13:00. Whole numbers are counted from 1970
+    in s, ms, us or ns: whichever puts all of them between 1990 and 2100.
 
     Raises
     ------
     DataError
-        If the column holds neither times nor text in ISO 8601, or a text that is none.
+        If the column holds anything else.
     """
     if column.dtype == pl.String:
         parsed = column.str.strip_chars().str.to_datetime(
             time_unit="us", time_zone="UTC", strict=False
         )
-        unread = parsed.is_null() & column.is_not_null()
+        read = parsed.is_not_null() & column.str.contains(UNAMBIGUOUS_DATE)
+        unread = column.is_not_null() & ~read
         if unread.any():
-            row = int(unread.arg_max() or 0)
+            row = _first(unread.to_numpy())
             raise DataError(
-                f"{path.name}, row {row + 1}, column {column.name}: {column[row]!r} is not a time "
+                f"{path.name}, row {row}, column {column.name}: {column[row - 1]!r} is not a time "
                 "such as 2024-01-31 13:00:00"
             )
         column = parsed
-    if column.dtype == pl.Date:
+    if column.dtype.is_integer():
+        column = _epoch_times(column, path)
+    if column.dtype in (pl.Date, pl.Null):
         column = column.cast(pl.Datetime("us"))
     if not isinstance(column.dtype, pl.Datetime):
         raise DataError(
@@ -136,34 +167,87 @@ def utc_times(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[
     return column.cast(pl.Datetime("us")).to_numpy()
 
 
-def _numbers(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    if not column.dtype.is_numeric():
+def numbers(column: pl.Series, path: Path, expected: str) -> FloatArray:
+    """Return numbers, or text that is numbers, as float64; an empty cell is NaN.
+
+    Raises
+    ------
+    DataError
+        If the column holds anything else; the message names the row and what was ``expected``.
+    """
+    if column.dtype == pl.String:
+        parsed = column.str.strip_chars().cast(pl.Float64, strict=False)
+        unread = parsed.is_null() & column.is_not_null()
+        if unread.any():
+            row = _first(unread.to_numpy())
+            raise DataError(
+                f"{path.name}, row {row}, column {column.name}: {column[row - 1]!r}, "
+                f"expected {expected}"
+            )
+        column = parsed
+    if not (column.dtype.is_numeric() or column.dtype == pl.Null):
         raise DataError(
-            f"{path.name}, column {column.name}: holds {column.dtype}, expected numbers"
+            f"{path.name}, column {column.name}: holds {column.dtype}, expected {expected}"
         )
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _usual_step(start_T: np.ndarray[tuple[int], np.dtype[np.datetime64]]) -> np.timedelta64:
+def _epoch_times(column: pl.Series, path: Path) -> pl.Series:
+    for unit, per_second in PER_SECOND.items():
+        if column.is_between(EPOCH_1990_S * per_second, EPOCH_2100_S * per_second).all():
+            return pl.from_epoch(column, time_unit=unit)
+    raise DataError(
+        f"{path.name}, column {column.name}: holds {column.min()!r} to {column.max()!r}, expected "
+        "times such as 2024-01-31 13:00:00, or seconds since 1970"
+    )
+
+
+def _volumes(frame: pl.DataFrame, path: Path) -> FloatArray:
+    if "volume" not in frame.columns or frame["volume"].is_null().all():
+        return np.zeros(len(frame))
+    volume_T = numbers(frame["volume"], path, "a volume of 0 or more")
+    bad_T = ~(np.isfinite(volume_T) & (volume_T >= 0))
+    if bad_T.any():
+        row = _first(bad_T)
+        raise DataError(
+            f"{path.name}, row {row}, column volume: {volume_T[row - 1]}, "
+            "expected a volume of 0 or more"
+        )
+    return volume_T
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path.name}: column {twice} is there twice; keep one")
+
+
+def _usual_step(start_T: TimeArray) -> np.timedelta64:
     steps, counts = np.unique(np.diff(start_T), return_counts=True)
     return np.timedelta64(steps[np.argmax(counts)])
 
 
-def _check_times(bars: Bars, path: Path) -> None:
-    missing_T = np.isnat(bars.start_T)
-    if missing_T.any():
-        raise DataError(f"{path.name}, row {_first(missing_T)}: no time")
-    backward_T = np.diff(bars.start_T) <= np.timedelta64(0, "us")
-    if backward_T.any():
-        row = _first(backward_T)
-        raise DataError(
-            f"{path.name}, row {row + 1}: time {bars.start_T[row]} is not after the row before, "
-            f"{bars.start_T[row - 1]}; sort the file and keep each time once"
-        )
+def _check_times(start_T: TimeArray, name: str, path: Path) -> None:
+    check_increasing(start_T, name, path)
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
-    if bars.start_T[-1] > now:
-        row = _first(bars.start_T > now)
-        raise DataError(f"{path.name}, row {row}: time {bars.start_T[row - 1]} is in the future")
+    if start_T[-1] > now:
+        row = _first(start_T > now)
+        raise DataError(
+            f"{path.name}, row {row}, column {name}: {start_T[row - 1]} is in the future"
+        )
+
+
+def check_increasing(time_N: TimeArray, name: str, path: Path) -> None:
+    """Raise DataError where a time is missing or not after the one before."""
+    if np.isnat(time_N).any():
+        raise DataError(f"{path.name}, row {_first(np.isnat(time_N))}, column {name}: is empty")
+    backward_N = np.diff(time_N) <= np.timedelta64(0, "us")
+    if backward_N.any():
+        row = _first(backward_N)
+        raise DataError(
+            f"{path.name}, row {row + 1}, column {name}: {time_N[row]} is not after the row "
+            f"before, {time_N[row - 1]}; sort the file and keep each time once"
+        )
 
 
 def _check_prices(bars: Bars, path: Path) -> None:
@@ -173,7 +257,8 @@ def _check_prices(bars: Bars, path: Path) -> None:
         if bad_T.any():
             row = _first(bad_T)
             raise DataError(
-                f"{path.name}, row {row}, column {name}: {price_T[row - 1]} is not a price above 0"
+                f"{path.name}, row {row}, column {name}: {price_T[row - 1]}, expected a price "
+                "above 0"
             )
     top_T = np.maximum(bars.open_T, bars.close_T)
     bottom_T = np.minimum(bars.open_T, bars.close_T)

@@ -39,8 +39,8 @@ class Samples:
     Raises
     ------
     DataError
-        If shapes disagree, times are not increasing, a label ends before its decision, a label is
-        not 0 or 1, a weight is not positive, or a feature is not finite.
+        If shapes disagree, times are missing or not increasing, a label ends before its decision, a
+        label is not 0 or 1, a weight is not positive, or a feature is not finite.
     """
 
     x_NF: FloatArray
@@ -64,17 +64,20 @@ class Samples:
         self._check_values()
 
     def _check_times(self) -> None:
-        steps = np.diff(self.t0_N) <= np.timedelta64(0, "us")
-        if steps.any():
-            row = int(np.argmax(steps)) + 1
+        # Comparisons with NaT are false, so that each test is put to fail on a missing time.
+        backward = ~(np.diff(self.t0_N) > np.timedelta64(0, "us"))
+        if backward.any():
+            row = int(np.argmax(backward)) + 1
             raise DataError(
                 f"row {row}: decision time {self.t0_N[row]} is not after the one before it, "
                 f"{self.t0_N[row - 1]}; rows must be in time order, each time once"
             )
-        early = self.t1_N < self.t0_N
+        early = ~(self.t1_N >= self.t0_N)
         if early.any():
             row = int(np.argmax(early))
-            raise DataError(f"row {row}: label ends {self.t1_N[row]}, before {self.t0_N[row]}")
+            raise DataError(
+                f"row {row}: label ends {self.t1_N[row]}, expected a time from {self.t0_N[row]} on"
+            )
 
     def _check_values(self) -> None:
         if not np.isin(self.y_N, (0, 1)).all():

@@ -131,10 +131,12 @@ class WalkForward:
         n_development = n_rows - n_holdout
         shares = np.linspace(self.first_train, 1.0, self.n_blocks + 1)
         edges = np.round(shares * n_development).astype(int)
+        _check_parts(n_rows, [0, *edges])
         folds = tuple(
             _fold(samples, slice(int(a), int(b)), embargo) for a, b in itertools.pairwise(edges)
         )
-        development = samples.take(slice(0, n_development))
+        # A copy: the base of a view would still reach the holdout.
+        development = samples.take(np.arange(n_development))
         final_N, holdout = np.arange(n_development), None
         if n_holdout:
             final_N = _decided_before(samples, n_development, embargo)
@@ -200,6 +202,7 @@ class FixedFractions:
         train_end = round(n_rows * self.train_fraction)
         validation_end = round(n_rows * (self.train_fraction + self.validation_fraction))
         edges = np.round(np.linspace(0, train_end, self.n_folds + 2)).astype(int)[1:]
+        _check_parts(n_rows, [0, *edges, validation_end, n_rows])
         folds = [
             _fold(samples, slice(int(a), int(b)), embargo) for a, b in itertools.pairwise(edges)
         ]
@@ -249,6 +252,14 @@ def _check_rows(samples: Samples, min_rows: int) -> None:
     if len(samples) < min_rows:
         raise DataError(
             f"{len(samples)} labelled rows, at least {min_rows} are needed (split.min_rows)"
+        )
+
+
+def _check_parts(n_rows: int, edges: list[int]) -> None:
+    if min(np.diff(edges)) < 1:
+        raise DataError(
+            f"{n_rows} labelled rows leave one of {len(edges) - 1} parts of the split empty; "
+            "fewer or larger parts are needed (split), or more rows"
         )
 
 

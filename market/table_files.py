@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from market.bar_files import file_digest, read_frame, symbol_files, utc_times
+from market.bar_files import (
+    check_increasing,
+    file_digest,
+    numbers,
+    read_frame,
+    symbol_files,
+    utc_times,
+)
 from market.bars import DataError, FloatArray, TimeArray
 from market.event_table import UNDECIDED, EventTable
 
@@ -52,10 +59,16 @@ class TableFiles:
                     f"{path.name}: no column {name}; found {_some(frame.columns)} (a file of bars "
                     "is read with data=bars)"
                 )
+        if "" in frame.columns:
+            raise DataError(
+                f"{path.name}: column {frame.columns.index('') + 1} has no name; name it, or drop "
+                "it where it is a row number"
+            )
         names_F = tuple(name for name in frame.columns if name not in OWN_COLUMNS)
         if not names_F:
             raise DataError(f"{path.name}: no feature beside {', '.join(frame.columns)}")
-        t0_N = _decision_times(frame, path)
+        t0_N = utc_times(frame["timestamp"], path)
+        check_increasing(t0_N, "timestamp", path)
         label_N = _labels(frame["label"], path)
         decided_N = label_N != UNDECIDED
         return EventTable(
@@ -69,26 +82,10 @@ class TableFiles:
         )
 
 
-def _decision_times(frame: pl.DataFrame, path: Path) -> TimeArray:
-    t0_N = utc_times(frame["timestamp"], path)
-    if np.isnat(t0_N).any():
-        raise DataError(f"{path.name}, row {_first(np.isnat(t0_N))}, column timestamp: is empty")
-    backward_N = np.diff(t0_N) <= np.timedelta64(0, "us")
-    if backward_N.any():
-        row = _first(backward_N)
-        raise DataError(
-            f"{path.name}, row {row + 1}, column timestamp: {t0_N[row]} is not after the row "
-            f"before, {t0_N[row - 1]}; sort the file and keep each time once"
-        )
-    return t0_N
-
-
 def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     if column.dtype == pl.Boolean:
         column = column.cast(pl.Int8)
-    if not (column.dtype.is_numeric() or column.dtype == pl.Null):
-        raise DataError(f"{path.name}, column label: holds {column.dtype}, expected 0, 1 or empty")
-    value_N = column.cast(pl.Float64).fill_nan(None).fill_null(np.nan).to_numpy()
+    value_N = numbers(column, path, "0, 1 or empty")
     stray_N = ~np.isin(value_N, (0, 1)) & ~np.isnan(value_N)
     if stray_N.any():
         row = _first(stray_N)
@@ -107,15 +104,15 @@ def _features(
     x_NF = np.empty((len(frame), len(names_F)))
     for f, name in enumerate(names_F):
         column = frame[name]
-        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            raise DataError(f"{path.name}, column {name}: holds {column.dtype}, expected numbers")
-        x_NF[:, f] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        if column.dtype == pl.Boolean:
+            column = column.cast(pl.Int8)
+        x_NF[:, f] = numbers(column, path, "a number")
         bad_N = ~np.isfinite(x_NF[:, f]) & decided_N
         if bad_N.any():
             row = _first(bad_N)
             raise DataError(
-                f"{path.name}, row {row}, column {name}: {column[row - 1]} is not a finite number; "
-                "fill it, or leave the row's label empty"
+                f"{path.name}, row {row}, column {name}: {_cell(column[row - 1])}, expected a "
+                "finite number; fill it, or leave the row's label empty"
             )
     return x_NF
 
@@ -133,10 +130,10 @@ def _label_ends(
     if early_N.any():
         row = _first(early_N)
         raise DataError(
-            f"{path.name}, row {row}, column label_end: {t1_N[row - 1]}, expected a time from "
-            f"{t0_N[row - 1]} on"
+            f"{path.name}, row {row}, column label_end: {_cell(frame['label_end'][row - 1])}, "
+            f"expected a time from {t0_N[row - 1]} on"
         )
-    return t1_N
+    return np.where(decided_N, t1_N, np.datetime64("NaT", "us"))
 
 
 def _weights(
@@ -145,14 +142,13 @@ def _weights(
     if "weight" not in frame.columns:
         return np.ones(len(frame))
     column = frame["weight"]
-    if not column.dtype.is_numeric():
-        raise DataError(f"{path.name}, column weight: holds {column.dtype}, expected numbers")
-    weight_N = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    weight_N = numbers(column, path, "a number above 0")
     bad_N = decided_N & ~(np.isfinite(weight_N) & (weight_N > 0))
     if bad_N.any():
         row = _first(bad_N)
         raise DataError(
-            f"{path.name}, row {row}, column weight: {column[row - 1]}, expected a number above 0"
+            f"{path.name}, row {row}, column weight: {_cell(column[row - 1])}, expected a number "
+            "above 0"
         )
     return weight_N
 
@@ -160,6 +156,10 @@ def _weights(
 def _first(found_N: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
     """Return the row of the first True, counted from 1."""
     return int(np.argmax(found_N)) + 1
+
+
+def _cell(value: object) -> str:
+    return "empty" if value is None else str(value)
 
 
 def _some(names: list[str]) -> str:

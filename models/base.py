@@ -106,10 +106,11 @@ class Model(ABC):
         """
         if len(np.unique(train.y_N)) < 2:
             raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
-        self.names_F = train.names_F
+        self.names_F = ()
         report = self._fit(train, valid, rng, monitor, augment)
         if monitor.should_stop:
-            raise ModelError(monitor.get_warnings()[-1])
+            raise ModelError(monitor.stop_reason)
+        self.names_F = train.names_F
         return report
 
     @abstractmethod
@@ -149,6 +150,8 @@ class Model(ABC):
                 f"{self.name} was fitted on {len(self.names_F)} features, was given an array of "
                 f"shape {x_NF.shape}"
             )
+        if len(x_NF) == 0:
+            return np.zeros((0, 2))
         log_odds_N = self._log_odds(x_NF, context_NF) + self.log_odds_shift
         p_N = 1.0 / (1.0 + np.exp(-log_odds_N))
         return np.column_stack([1.0 - p_N, p_N])
@@ -259,7 +262,7 @@ class Scaler:
 
 def check_at_least(name: str, value: float, least: float) -> None:
     """Raise ValueError where a hyperparameter is below its least value."""
-    if value < least:
+    if not value >= least:
         raise ValueError(f"{name} must be at least {least}, was {value}")
 
 

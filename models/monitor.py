@@ -26,6 +26,8 @@ class TrainingMonitor:
     ----------
     should_stop : bool
         Set by a loss that is not a number and by a timeout: the fit must end.
+    stop_reason : str
+        The warning that first set it; empty until then.
     """
 
     def __init__(
@@ -46,9 +48,9 @@ class TrainingMonitor:
                 raise ValueError(f"{name} must be in [0, 1], was {share}")
         if divergence_patience < 1:
             raise ValueError(f"divergence_patience must be at least 1, was {divergence_patience}")
-        if max_grad_norm <= 0:
+        if not max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be above 0, was {max_grad_norm}")
-        if max_minutes <= 0:
+        if not max_minutes > 0:
             raise ValueError(f"max_minutes must be above 0, was {max_minutes}")
         self.overfit_train_accuracy = overfit_train_accuracy
         self.overfit_val_accuracy = overfit_val_accuracy
@@ -57,6 +59,7 @@ class TrainingMonitor:
         self.max_minutes = max_minutes
         self.clock = clock
         self.should_stop = False
+        self.stop_reason = ""
         self._warnings: dict[str, str] = {}
 
     def check_overfitting(self, train_acc: float, val_acc: float, epoch: int) -> bool:
@@ -89,8 +92,7 @@ class TrainingMonitor:
         """Return whether the loss is not finite, and ask for a stop if so."""
         found = not math.isfinite(loss)
         if found:
-            self.should_stop = True
-            self._warn("nan_loss", f"loss is {loss} at epoch {epoch}: training ended")
+            self._stop("nan_loss", f"loss is {loss} at epoch {epoch}: training ended")
         return found
 
     def check_exploding_gradients(
@@ -112,13 +114,17 @@ class TrainingMonitor:
         max_minutes = self.max_minutes if max_minutes is None else max_minutes
         found = self.clock() - start_time > max_minutes * 60
         if found:
-            self.should_stop = True
-            self._warn("timeout", f"timeout: over {max_minutes:g} minutes, training ended")
+            self._stop("timeout", f"timeout: over {max_minutes:g} minutes, training ended")
         return found
 
     def get_warnings(self) -> list[str]:
         """Return each kind of warning once, as it first appeared."""
         return list(self._warnings.values())
+
+    def _stop(self, kind: str, sentence: str) -> None:
+        self.should_stop = True
+        self.stop_reason = self.stop_reason or sentence
+        self._warn(kind, sentence)
 
     def _warn(self, kind: str, sentence: str) -> None:
         self._warnings.setdefault(kind, sentence)

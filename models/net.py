@@ -52,7 +52,7 @@ class Net(Model):
         monitor: TrainingMonitor,
         augment: Augment | None,
     ) -> FitReport:
-        if valid is None:
+        if valid is None or len(valid) == 0:
             raise ModelError(f"{self.name} needs rows for early stopping, was given none")
         self._scaler = Scaler.fitted(train.x_NF)
         train_NF = self._scaled(train.x_NF)

@@ -68,7 +68,7 @@ class LogisticRegression(Model):
 
     def __init__(self, *, c_rows: float) -> None:
         super().__init__(c_rows=c_rows)
-        if c_rows <= 0:
+        if not c_rows > 0:
             raise ValueError(f"c_rows must be above 0, was {c_rows}")
 
     def _fit(

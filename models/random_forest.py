@@ -7,11 +7,11 @@ forest, hold no code, and a compiled walk answers one row a thousand times quick
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from market.bars import FloatArray
+from market.compiled import compiled
 from market.samples import Samples
 from models.base import (
     Augment,
@@ -34,7 +34,7 @@ class RandomForest(Model):
     ----------
     n_estimators, max_depth, min_samples_split, min_samples_leaf : int
     max_features : str or float
-        ``sqrt``, ``log2`` or a share of the features, per split.
+        ``sqrt``, ``log2`` or a share of the features in (0, 1], per split; 1 is all of them.
     max_samples : float
         Rows drawn per tree, as a share of the sum of weights.
     class_weight : str or None
@@ -54,6 +54,8 @@ class RandomForest(Model):
         max_samples: float,
         class_weight: str | None,
     ) -> None:
+        # scikit-learn would take the integer 1 for one feature.
+        max_features = max_features if isinstance(max_features, str) else float(max_features)
         super().__init__(
             n_estimators=n_estimators,
             max_depth=max_depth,
@@ -128,7 +130,7 @@ class RandomForest(Model):
         del context_NF
         nodes = self._nodes
         # scikit-learn's trees compare features as float32.
-        p_N: FloatArray = _mean_leaf(
+        p_N = _mean_leaf(
             x_NF.astype(np.float32),
             nodes["root"],
             nodes["left"],
@@ -138,7 +140,8 @@ class RandomForest(Model):
             nodes["p"],
         )
         p_N = np.clip(p_N, 1e-6, 1 - 1e-6)
-        return np.subtract(np.log(p_N), np.log1p(-p_N))
+        log_odds_N: FloatArray = np.log(p_N) - np.log1p(-p_N)
+        return log_odds_N
 
     def _importance(self) -> FloatArray:
         importance_F: FloatArray = self._nodes["importance"]
@@ -159,8 +162,16 @@ def _accuracy(y_N: npt.NDArray[np.int64], predicted_N: npt.NDArray[np.int64]) ->
     return float(np.mean(y_N == predicted_N))
 
 
-@numba.njit(cache=True)
-def _mean_leaf(x_NF, root_T, left_K, right_K, feature_K, threshold_K, p_K):  # type: ignore[no-untyped-def]
+@compiled
+def _mean_leaf(
+    x_NF: npt.NDArray[np.float32],
+    root_T: npt.NDArray[np.int32],
+    left_K: npt.NDArray[np.int32],
+    right_K: npt.NDArray[np.int32],
+    feature_K: npt.NDArray[np.int32],
+    threshold_K: FloatArray,
+    p_K: FloatArray,
+) -> FloatArray:
     """Mean over trees T of the leaf probability that each row N falls into (K: nodes)."""
     p_N = np.zeros(len(x_NF))
     for n in range(len(x_NF)):

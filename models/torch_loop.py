@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.base import ModelError
+from models.base import check_at_least, check_share
 from models.monitor import TrainingMonitor
 
 if TYPE_CHECKING:
@@ -53,7 +53,20 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """How a net is trained: AdamW (Loshchilov and Hutter, ICLR 2019) with label smoothing."""
+    """How a net is trained: AdamW (Loshchilov and Hutter, ICLR 2019) with label smoothing.
+
+    Attributes
+    ----------
+    learning_rate : float
+        In (0, 1].
+    weight_decay : float
+        At least 0.
+    label_smoothing : float
+        In [0, 1): labels 0 and 1 are fitted as half of it and 1 less half of it.
+    batch_size, max_epochs : int
+    patience : int
+        Epochs without a better held-back log-loss before the fit ends.
+    """
 
     learning_rate: float
     weight_decay: float
@@ -61,6 +74,14 @@ class LoopSettings:
     batch_size: int
     max_epochs: int
     patience: int
+
+    def __post_init__(self) -> None:
+        check_share("learning_rate", self.learning_rate, closed=True)
+        check_at_least("weight_decay", self.weight_decay, 0)
+        check_share("label_smoothing", self.label_smoothing)
+        check_at_least("batch_size", self.batch_size, 1)
+        check_at_least("max_epochs", self.max_epochs, 1)
+        check_at_least("patience", self.patience, 1)
 
 
 @contextmanager
@@ -94,8 +115,6 @@ def train_net(
     """
     import torch
 
-    if len(held) == 0:
-        raise ModelError("a net needs rows for early stopping, was given none")
     optimiser = torch.optim.AdamW(
         net.parameters(),
         lr=settings.learning_rate,

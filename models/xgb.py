@@ -11,6 +11,7 @@ from models.base import (
     Augment,
     FitReport,
     Model,
+    ModelError,
     augmented_rows,
     check_at_least,
     check_share,
@@ -171,6 +172,9 @@ def _watcher(monitor: TrainingMonitor, curves: dict[str, list[float]]) -> Any:
                     curves["train_accuracy"][-1], curves["val_accuracy"][-1], epoch
                 )
             monitor.check_timeout(start_s)
-            return monitor.should_stop
+            if monitor.should_stop:
+                # A stop asked for in round 0 would find XGBoost's own early stopping unprepared.
+                raise ModelError(monitor.stop_reason)
+            return False
 
     return Watcher()

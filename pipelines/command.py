@@ -4,13 +4,13 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-LISTED = 20
 CONF = Path(__file__).resolve().parents[1] / "conf"
-
+# Groups whose options set keys anywhere.
+PRESETS = ("experiment", "debug")
 MOST_LISTED = 24
 
 ALL_TRAINED = 0
@@ -35,25 +35,11 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
         Gets the resolved configuration as plain containers, returns the exit code. With Hydra's
         multirun it runs once per job, and the worst code is the command's.
     """
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    # Hydra hands exceptions over whole instead of printing and exiting itself.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    composed: list[Any] = []
-
-    def compose(conf: DictConfig) -> None:
-        composed.append(OmegaConf.to_container(conf, resolve=True, throw_on_missing=False))
-
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(compose)()
-        worst = max((body(conf) for conf in composed), default=ALL_TRAINED)
+        worst = max((body(conf) for conf in _composed(config_name)), default=ALL_TRAINED)
     except ConfigError as error:
-        _fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(explained(str(error)))
+        print(f"configuration error: {error}", file=sys.stderr)
+        sys.exit(BAD_CONFIGURATION)
     except OSError as error:
         print(f"stopped: {error}", file=sys.stderr)
         sys.exit(NOTHING_TRAINED)
@@ -73,58 +59,98 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; there are: {listed}" if names else ""
 
 
-def explained(message: str) -> str:
+def _composed(config_name: str) -> list[dict[str, Any]]:
+    """Return the configuration of each job, one without multirun and none after --help."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    # Hydra hands exceptions over whole instead of printing and exiting itself.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    composed: list[Any] = []
+
+    def compose(conf: DictConfig) -> None:
+        composed.append(OmegaConf.to_container(conf, resolve=True, throw_on_missing=False))
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(compose)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explained(str(error), config_name, sys.argv[1:])) from error
+    return composed
+
+
+def explained(message: str, config_name: str, arguments: Iterable[str]) -> str:
     """Turn Hydra's account of a composition error into one line with the nearest right name."""
     option = re.search(r"Could not find '([\w/]+)/([^/']+)'", message)
     if option:
-        group, name = option.groups()
-        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        return f"{group}={name}: no such option{nearest(name, options)}"
-    key = re.search(r"Could not (?:override|delete) '([^']+)'", message)
+        return _no_such_option(option.group(1), option.group(2))
+    key = re.search(r"Could not (?:override|delete|delete from config\.) '([^']+)'", message)
     if key:
-        return _unknown_key(key.group(1))
+        return _unknown_key(key.group(1), config_name)
     several = re.search(r"Ambiguous value for argument '([^=]+)=(.+)'", message)
     if several:
         name, values = several.groups()
         return f"{name}={values}: write a list as {name}=[{values}], or sweep over it with -m"
+    if "Config group override must be" in message:
+        for argument in arguments:
+            group, _, value = argument.partition("=")
+            folder = CONF / group.partition("@")[0]
+            if folder.is_dir() and not (folder / f"{value}.yaml").is_file():
+                return _no_such_option(folder.name, value)
     first = message.strip().splitlines()[0] if message.strip() else "unreadable configuration"
     return f"{first.rstrip('.')}; see --help"
 
 
-def _unknown_key(key: str) -> str:
-    homes = _keys_by_choice()
+def _no_such_option(group: str, name: str) -> str:
+    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return f"{group}={name}: no such option{nearest(name, options)}"
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    choices = _choices(config_name)
+    if key in choices:
+        options = (CONF / choices[key]).glob("*.yaml")
+        return f"{key}: must be one of {', '.join(sorted(path.stem for path in options))}"
+    homes = _keys_by_choice(choices)
     if key in homes:
         return f"{key}: no such key here; it belongs to {' or '.join(homes[key])}"
-    known = {*homes, *_root_keys()}
+    placed = {choice.partition("@")[2] or choice for choice in choices}
+    known = {*choices, *placed, *homes, *_root_keys(config_name)}
     section = key.rpartition(".")[0]
     siblings = {one for one in known if one.rpartition(".")[0] == section}
     return f"{key}: unknown key{nearest(key, siblings or known)}"
 
 
-def _keys_by_choice() -> dict[str, list[str]]:
-    """Return every key below a group, with the choices (``group=option``) that have it."""
+def _choices(config_name: str) -> dict[str, str]:
+    """Return what a command lets one choose (``data``, ``model@models.mlp``), and its group."""
+    entries = _plain(CONF / f"{config_name}.yaml")["defaults"]
+    names = [name for entry in entries if isinstance(entry, dict) for name in entry]
+    return {name: name.partition("@")[0] for name in names if not name.startswith("override")}
+
+
+def _keys_by_choice(choices: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return every key that a choice brings, with the choices (``group=option``) that have it."""
     homes: dict[str, list[str]] = {}
-    for path in sorted(CONF.glob("*/*.yaml")):
-        group, option = path.parent.name, path.stem
-        if group in ("experiment", "debug"):
+    for choice, group in choices.items():
+        if group in PRESETS:
             continue
-        place = {"model": f"models.{option}", "null_model": f"null_models.{option}"}
-        choice = f"{group}@{place[group]}" if group in place else group
-        homes.setdefault(choice, [])
-        for name in _plain(path):
-            homes.setdefault(f"{place.get(group, group)}.{name}", []).append(f"{choice}={option}")
+        place = choice.partition("@")[2]
+        files = [CONF / group / f"{place.rpartition('.')[2]}.yaml"] if place else []
+        for path in files or sorted((CONF / group).glob("*.yaml")):
+            for name in _plain(path):
+                homes.setdefault(f"{place or group}.{name}", []).append(f"{choice}={path.stem}")
     return homes
 
 
-def _root_keys() -> set[str]:
-    keys = {"experiment", "debug"}
-    for path in CONF.glob("*.yaml"):
-        for name, value in _plain(path).items():
-            if name in ("defaults", "hydra"):
-                continue
-            keys.add(name)
-            if isinstance(value, dict):
-                keys.update(f"{name}.{inner}" for inner in value)
+def _root_keys(config_name: str) -> set[str]:
+    keys = set()
+    for name, value in _plain(CONF / f"{config_name}.yaml").items():
+        if name in ("defaults", "hydra"):
+            continue
+        keys.add(name)
+        if isinstance(value, dict):
+            keys.update(f"{name}.{inner}" for inner in value)
     return keys
 
 
@@ -132,8 +158,3 @@ def _plain(path: Path) -> dict[str, Any]:
     import yaml
 
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-
-
-def _fail(line: str) -> NoReturn:
-    print(f"configuration error: {line}", file=sys.stderr)
-    sys.exit(BAD_CONFIGURATION)

@@ -41,7 +41,8 @@ def model_record(
         params={} if failed else _flat(result["hyperparameters"]),
         tags={**_run_tags(simulated=simulated), "null_model": str(result["null_model"]).lower()},
         metrics={} if failed else _metrics(result),
-        curves={} if failed else result["curves"],
+        # Named apart from the final metrics: MLflow keeps one history per name.
+        curves={f"epoch_{name}": values for name, values in result.get("curves", {}).items()},
         result_json_name=f"{symbol}_{model}.json",
         result_json=json.dumps(result, indent=2, allow_nan=False),
         dataset=_dataset(symbol, development, source),

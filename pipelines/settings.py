@@ -35,6 +35,8 @@ from tracking.mlflow_tracker import MlflowTracker
 from tracking.tracker import NoTracker, Tracker
 
 MISSING = "???"
+# Arguments of constructors that are no settings of theirs.
+GIVEN_BY_THE_RUN = ("clock", "seed")
 
 
 class Costs:
@@ -117,6 +119,7 @@ SECTIONS: dict[str, type] = {
     "manifest": Manifest,
 }
 SCALARS: dict[str, Any] = {
+    "name": str,
     "symbols": list[str] | None,
     "seed": int,
     "output_dir": str | None,
@@ -226,8 +229,8 @@ def _built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
             built[key] = _models(key, conf[key])
         else:
             built[key] = _typed(key, conf[key], SCALARS[key])
-    if built["seed"] < 0:
-        raise ConfigError(f"seed must be at least 0, was {built['seed']}")
+        if key == "seed" and built[key] < 0:
+            raise ConfigError(f"seed must be at least 0, was {built[key]}")
     return built
 
 
@@ -283,18 +286,23 @@ def _located(path: str, sentence: str, parameters: Iterable[str]) -> str:
 
 
 def _keywords(kind: type) -> dict[str, inspect.Parameter]:
-    """Return the named arguments of a constructor."""
+    """Return the named arguments of a constructor that a configuration may set."""
     named = inspect.signature(kind).parameters
-    return {name: one for name, one in named.items() if one.kind is not one.VAR_KEYWORD}
+    return {
+        name: one
+        for name, one in named.items()
+        if one.kind is not one.VAR_KEYWORD and name not in GIVEN_BY_THE_RUN
+    }
 
 
 def _typed(path: str, value: Any, kind: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     if value == MISSING:
         raise ConfigError(f"{path} is missing: give {path}=...")
     try:
-        return TypeAdapter(kind).validate_python(value, strict=True)
+        finite = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+        return finite.validate_python(value, strict=True)
     except ValidationError:
         raise ConfigError(f"{path} must be {_in_words(kind)}, was {value!r}") from None
 

@@ -28,7 +28,7 @@ from training.result import Payoff, library_versions, training_result
 from training.walk_forward import Task
 
 # What decides where results are put, or how fast they come, but not what they are.
-PLACES = ("execution", "manifest", "output_dir", "tracking")
+PLACES = ("execution", "manifest", "name", "output_dir", "tracking")
 DATA_PLACE = "dir"
 DIGEST_CHARS = 12
 

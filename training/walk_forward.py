@@ -136,7 +136,7 @@ class _Trainer:
         """Fit a fresh model on rows of development."""
         task = self.task
         train, tail = task.split.development.take(rows), None
-        if task.model.stops_early(len(train)):
+        if len(train) and task.model.stops_early(len(train)):
             train, tail = early_stopping_tail(train, task.early_stopping_fraction)
         rng = generator(task.seed, task.symbol, task.model.name, key)
         monitor = task.new_monitor()

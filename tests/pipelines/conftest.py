@@ -1,0 +1,104 @@
+"""Composed configurations, commands run in this process or their own, and one finished run."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONF = REPOSITORY / "conf"
+
+TINY = (
+    "debug=smoke",
+    "symbols=[EURUSD,GBPUSD]",
+    "data.n_bars=3000",
+    "models.lstm.max_epochs=1",
+    "models.mlp.max_epochs=2",
+)
+# Everything that is trained is good enough, and few rows are enough for a holdout.
+LENIENT = (
+    "selection.max_gap=1",
+    "selection.min_accuracy=0",
+    "selection.stability_threshold=1",
+    "split.min_development_rows=50",
+)
+ONE_FOREST = ("~models.xgboost", "~models.mlp", "~models.lstm", "~null_models.logistic")
+
+
+def composed(*overrides, config_name="train_all"):
+    """Return a command's configuration as it reaches the command."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        conf = compose(config_name, list(overrides))
+    return OmegaConf.to_container(conf, resolve=True)
+
+
+def places(folder):
+    """Return overrides that keep everything a run writes in ``folder``."""
+    return (f"output_dir={folder}/out", f"manifest.path={folder}/deploy/manifest.json")
+
+
+def trained(folder, *overrides):
+    """Train in this process; return exit code, what was printed, and what was written."""
+    from pipelines.train_all import train_all
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = train_all(composed(*places(folder), *overrides))
+    return SimpleNamespace(code=code, printed=printed.getvalue(), **written(folder))
+
+
+def written(folder):
+    """Return the files of a run."""
+    files = sorted((folder / "out" / "results").glob("*.json"))
+    return {
+        "folder": folder,
+        "results": {file.stem: json.loads(file.read_text()) for file in files},
+        "record": json.loads((folder / "out" / "run.json").read_text()),
+        "manifest": json.loads((folder / "deploy" / "manifest.json").read_text()),
+    }
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
+
+
+def command(name, *arguments, cwd):
+    """Run ``python -m pipelines.<name>`` to its end in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", f"pipelines.{name}", *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def write_bars(folder, symbol, n_bars=3000):
+    """Write the simulated market's bars of one symbol as a price file."""
+    import polars as pl
+
+    from market.simulate import SimulatedMarket
+
+    bars = SimulatedMarket(n_bars=n_bars, edge=0.15).bars(symbol, 7)
+    columns = {"timestamp": bars.start_T, "volume": bars.volume_T}
+    columns |= {name: getattr(bars, f"{name}_T") for name in ("open", "high", "low", "close")}
+    pl.DataFrame(columns).write_csv(folder / f"{symbol}.csv")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Two symbols with a holdout, every model, tracked by MLflow; every symbol gets a model."""
+    folder = tmp_path_factory.mktemp("finished")
+    store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
+    return trained(folder, *TINY, *LENIENT, store)

@@ -1,0 +1,148 @@
+import inspect
+
+import pytest
+
+from pipelines.settings import CHOICES, MODEL_SECTIONS, MODELS, SECTIONS, train_settings
+from tests.pipelines.conftest import CONF, composed, write_bars
+
+PLACED = {"model": "model@models", "null_model": "null_model@null_models"}
+OPTIONS = [
+    (path.parent.name, path.stem)
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if (path.parent.name, path.stem) not in {("data", "bars"), ("data", "table")}
+    and path.parent.name != "experiment"
+]
+
+
+def keyword_names(kind):
+    """Return what a configuration may set: the clock and the augmenter's seed are the run's."""
+    return set(inspect.signature(kind).parameters) - {"clock", "seed"}
+
+
+def plain_keys(section):
+    return {key for key in section if key != "kind"}
+
+
+def choice(group, option):
+    placed = f"{PLACED[group]}.{option}" if group in PLACED else group
+    return f"{placed}={option}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_bars(tmp_path, "EURUSD", 300)
+    return tmp_path
+
+
+def test_the_defaults_make_four_models_two_null_models_and_eleven_symbols():
+    settings = train_settings(composed())
+    assert [model.name for model in settings.models] == ["RandomForest", "XGBoost", "MLP", "LSTM"]
+    assert [model.name for model in settings.null_models] == ["MajorityClass", "LogisticRegression"]
+    assert len(settings.symbols) == 11
+    assert settings.output_dir is None
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_of_every_group_builds(group, option):
+    train_settings(composed(choice(group, option)))
+
+
+@pytest.mark.parametrize("option", ["bars", "table"])
+def test_a_folder_of_files_builds_and_names_its_symbols(option, folder):
+    settings = train_settings(composed(f"data={option}", f"data.dir={folder}"))
+    assert settings.symbols == ["EURUSD"]
+
+
+def test_the_committed_experiment_takes_its_symbols_from_a_folder(folder):
+    named = composed("experiment=fx_h1", f"data.dir={folder}")["symbols"]
+    for symbol in named:
+        write_bars(folder, symbol, 300)
+    settings = train_settings(composed("experiment=fx_h1", f"data.dir={folder}"))
+    assert settings.symbols == named
+    assert len(named) == 11
+
+
+@pytest.mark.parametrize("preset", ["debug=smoke", "experiment=fx_h1"])
+def test_a_preset_goes_with_every_tracker_and_names_the_experiment(preset, folder):
+    for symbol in composed("experiment=fx_h1", "data.dir=.")["symbols"]:
+        write_bars(folder, symbol, 300)
+    data = () if preset == "debug=smoke" else (f"data.dir={folder}",)
+    train_settings(composed(preset, *data, "tracking=none"))
+    assert composed(preset, *data)["tracking"]["experiment"] == preset.partition("=")[2]
+
+
+@pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] != "debug"])
+def test_a_sections_keys_are_its_constructors_arguments(group, option):
+    conf = composed(choice(group, option))
+    if group in PLACED:
+        place = f"{group}s"
+        kind, section = MODEL_SECTIONS[place][option], conf[place][option]
+    elif group in SECTIONS:
+        kind, section = SECTIONS[group], conf[group]
+    else:
+        kind, section = CHOICES[group][conf[group]["kind"]], conf[group]
+    assert plain_keys(section) == keyword_names(kind)
+
+
+@pytest.mark.parametrize("name", ["training", "manifest"])
+def test_a_root_sections_keys_are_its_constructors_arguments(name):
+    assert set(composed()[name]) == keyword_names(SECTIONS[name])
+
+
+@pytest.mark.parametrize("option", ["bars", "table"])
+def test_a_folders_keys_are_its_constructors_arguments(option):
+    section = composed(f"data={option}", "data.dir=.")["data"]
+    assert plain_keys(section) == keyword_names(CHOICES["data"][option])
+
+
+def test_the_hyperparameters_are_the_reference_systems():
+    models = composed()["models"]
+    forest = {"n_estimators": 200, "max_depth": 10, "min_samples_split": 20}
+    forest |= {"min_samples_leaf": 10, "max_features": "sqrt", "max_samples": 0.7}
+    assert models["random_forest"] == forest | {"class_weight": "balanced"}
+    boosted = {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.1, "subsample": 0.7}
+    boosted |= {"colsample_bytree": 0.7, "min_child_weight": 5, "reg_alpha": 0.2}
+    assert models["xgboost"].items() >= (boosted | {"reg_lambda": 2.0}).items()
+
+
+def test_the_nets_hyperparameters_are_the_reference_systems():
+    models = composed()["models"]
+    epochs = {"max_epochs": 100, "patience": 15}
+    mlp = {"hidden": [256, 128, 64], "dropout": 0.4, "weight_decay": 0.001, "batch_size": 64}
+    mlp |= {"label_smoothing": 0.2, "learning_rate": 0.001}
+    assert models["mlp"] == mlp | epochs
+    lstm = {"hidden": 64, "layers": 1, "lookback": 10, "dropout": 0.5, "batch_size": 16}
+    assert models["lstm"].items() >= (lstm | {"learning_rate": 0.0005} | epochs).items()
+
+
+def test_the_reference_systems_selection_labels_and_walk_forward_are_the_defaults():
+    conf = composed()
+    limits = {"max_gap": 0.20, "min_accuracy": 0.55, "stability_threshold": 0.05}
+    assert conf["selection"] == {"kind": "reference"} | limits
+    barriers = {"profit_atr": 2.0, "stop_atr": 2.0, "max_bars": 48}
+    assert conf["labels"] == {"kind": "triple_barrier"} | barriers
+    split = {"first_train": 0.4, "n_blocks": 6, "holdout_fraction": 0.15}
+    assert conf["split"].items() >= (split | {"min_development_rows": 1000}).items()
+
+
+def test_models_come_in_the_order_of_the_table_whatever_order_they_are_written_in():
+    conf = composed()
+    conf["models"] = dict(reversed(conf["models"].items()))
+    names = [model.name for model in train_settings(conf).models]
+    assert names == [kind.name for kind in MODELS.values()]
+
+
+def test_a_model_left_out_is_not_trained():
+    settings = train_settings(composed("~model@models.lstm", "~models.mlp"))
+    assert [model.name for model in settings.models] == ["RandomForest", "XGBoost"]
+
+
+def test_a_symbol_named_twice_is_trained_once():
+    assert train_settings(composed("symbols=[XAUUSD,EURUSD,XAUUSD]")).symbols == [
+        "XAUUSD",
+        "EURUSD",
+    ]
+
+
+def test_a_market_without_edge_reaches_the_simulation():
+    assert train_settings(composed("data.edge=0.0")).source.edge == 0.0

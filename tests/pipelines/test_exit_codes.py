@@ -1,0 +1,163 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from models.base import ModelError
+from models.random_forest import RandomForest
+from models.xgb import XGBoost
+from tests.pipelines.conftest import (
+    ONE_FOREST,
+    TINY,
+    command,
+    environment,
+    places,
+    trained,
+    write_bars,
+)
+
+BARS = ("debug=smoke", "symbols=null", "data=bars", "~data.n_bars", "tracking=none", *ONE_FOREST)
+FEW = ("debug=smoke", "tracking=none", "~models.mlp", "~models.lstm", "data.n_bars=3000")
+
+
+@pytest.fixture
+def prices(tmp_path):
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    return folder
+
+
+def spoil(prices, symbol):
+    write_bars(prices, symbol, 100)
+    path = prices / f"{symbol}.csv"
+    lines = path.read_text().splitlines()
+    del lines[50:53]
+    lines[20], lines[21] = lines[21], lines[20]
+    path.write_text("\n".join(lines))
+
+
+def test_a_broken_file_beside_a_good_one_ends_with_code_3(prices, tmp_path):
+    write_bars(prices, "EURUSD")
+    spoil(prices, "GBPUSD")
+    run = trained(tmp_path, *BARS, f"data.dir={prices}")
+    assert run.code == run.record["exit_code"] == 3
+    assert run.record["symbols"]["EURUSD"]["status"] == "trained"
+    failed = run.record["symbols"]["GBPUSD"]
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("GBPUSD.csv, row ")
+    assert f"GBPUSD: {failed['error']}\n" in run.printed
+    selection = run.manifest["selections"]["GBPUSD"]
+    assert selection["action"] == "MANUAL_REVIEW_REQUIRED"
+    assert failed["error"] in selection["reason"]
+    assert run.manifest["summary"]["total_symbols"] == 2
+
+
+def test_nothing_but_broken_files_ends_with_code_1(prices, tmp_path):
+    for symbol in ("EURUSD", "GBPUSD"):
+        spoil(prices, symbol)
+    run = trained(tmp_path, *BARS, f"data.dir={prices}")
+    assert run.code == run.record["exit_code"] == 1
+    assert run.results == {}
+    assert run.manifest["summary"]["manual_review_needed"] == 2
+    assert "0 of 2 symbols ready (real data)" in run.printed
+
+
+def test_too_few_rows_are_a_failed_symbol_that_names_the_key(prices, tmp_path):
+    write_bars(prices, "EURUSD", 400)
+    run = trained(tmp_path, *BARS, f"data.dir={prices}")
+    assert run.code == 1
+    assert "split.min_rows" in run.record["symbols"]["EURUSD"]["error"]
+
+
+def fails(*_arguments, **_keywords):
+    raise ModelError("no luck\ntoday")
+
+
+def test_a_model_that_fails_is_recorded_and_the_others_train(tmp_path, monkeypatch):
+    monkeypatch.setattr(XGBoost, "_fit", fails)
+    run = trained(tmp_path, *FEW)
+    assert run.code == run.record["exit_code"] == 3
+    failed = run.results["EURUSD_XGBoost"]
+    assert set(failed) == {"symbol", "model_name", "timestamp", "null_model", "error"}
+    assert failed["error"].endswith("no luck today")
+    models = run.record["symbols"]["EURUSD"]["models"]
+    assert models["XGBoost"] == {"status": "failed", "error": failed["error"]}
+    assert models["RandomForest"] == {"status": "trained"}
+    assert f"EURUSD XGBoost: failed: {failed['error']}" in run.printed
+    assert "failed: " in (tmp_path / "out" / "leaderboard.csv").read_text()
+
+
+def test_a_symbol_whose_every_model_fails_has_nothing_to_deploy_and_ends_with_code_1(
+    tmp_path, monkeypatch
+):
+    for kind in (XGBoost, RandomForest):
+        monkeypatch.setattr(kind, "_fit", fails)
+    run = trained(tmp_path, *FEW)
+    assert run.code == 1
+    selection = run.manifest["selections"]["EURUSD"]
+    assert selection["selected_model"] is None
+    assert selection["action"] == "MANUAL_REVIEW_REQUIRED"
+    assert "error" not in run.results["EURUSD_MajorityClass"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    ended = command("train_all", *FEW, *ONE_FOREST[3:], *places(tmp_path), cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("stopped: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def children_of(pid):
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,ppid=,stat=,args=", "-e"], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 3) for line in listed.stdout.splitlines())
+    return [row for row in rows if int(row[1]) == pid and not row[2].startswith("Z")]
+
+
+def start(folder, *arguments):
+    """Start a run in a process group of its own, as a terminal would."""
+    store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.train_all", *TINY, store, *places(folder), *arguments],
+        cwd=folder,
+        env=environment() | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def runs_of(folder):
+    with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as store:
+        return dict(store.execute("SELECT name, status FROM runs").fetchall())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_ends_everything_with_code_130(tmp_path, workers):
+    long = ("models.lstm.max_epochs=4000", "models.lstm.patience=4000", "~models.mlp")
+    slow = "models.random_forest.n_estimators=3000"
+    process = start(tmp_path, f"execution.workers={workers}", *long, slow, "symbols=[EURUSD]")
+    try:
+        for line in process.stdout:
+            if line.startswith("[1/" if workers == 2 else "1 of 1"):
+                break
+        workers_alive = children_of(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaint = process.communicate(timeout=15)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert complaint == ("interrupted; results that were finished stay in the output folder\n"), (
+        complaint
+    )
+    alive = {row[0] for row in children_of(1) + children_of(os.getpid())}
+    assert not alive & {row[0] for row in workers_alive}
+    assert "RUNNING" not in runs_of(tmp_path).values()
