@@ -17,7 +17,7 @@ setup: $(READY) ## Build .venv with the exact versions of constraints.txt
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,dev]"
+	$(BIN)/python -m pip install --quiet --use-pep517 --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,dev]"
 	touch $(READY)
 
 train: $(READY) ## Train on the simulated market; your data: make train ARGS="data=bars data.dir=FOLDER"

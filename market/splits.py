@@ -233,10 +233,9 @@ def early_stopping_tail(train: Samples, fraction: float) -> tuple[Samples, Sampl
 
 
 def bar_length(t0_N: TimeArray) -> np.timedelta64:
-    """Return the smallest step between decision times: one bar, since every step is whole bars."""
-    if len(t0_N) < 2:
-        return np.timedelta64(0, "us")
-    return np.min(np.diff(t0_N))
+    """Return the longest time that all steps between decisions are whole multiples of: one bar."""
+    steps = np.diff(t0_N).astype("timedelta64[us]").astype(np.int64)
+    return np.timedelta64(int(np.gcd.reduce(steps)), "us")
 
 
 def _decided_before(samples: Samples, row: int, embargo: np.timedelta64) -> IntArray:

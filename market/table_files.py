@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from market.bar_files import (
+from market.bars import DataError, FloatArray, TimeArray
+from market.data_files import (
     check_increasing,
     file_digest,
+    first_row,
     numbers,
     read_frame,
     symbol_files,
     utc_times,
 )
-from market.bars import DataError, FloatArray, TimeArray
 from market.event_table import UNDECIDED, EventTable
 
 OWN_COLUMNS = ("timestamp", "label", "label_end", "weight")
@@ -88,7 +89,7 @@ def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np
     value_N = numbers(column, path, "0, 1 or empty")
     stray_N = ~np.isin(value_N, (0, 1)) & ~np.isnan(value_N)
     if stray_N.any():
-        row = _first(stray_N)
+        row = first_row(stray_N)
         raise DataError(
             f"{path.name}, row {row}, column label: {column[row - 1]}, expected 0, 1 or empty"
         )
@@ -109,7 +110,7 @@ def _features(
         x_NF[:, f] = numbers(column, path, "a number")
         bad_N = ~np.isfinite(x_NF[:, f]) & decided_N
         if bad_N.any():
-            row = _first(bad_N)
+            row = first_row(bad_N)
             raise DataError(
                 f"{path.name}, row {row}, column {name}: {_cell(column[row - 1])}, expected a "
                 "finite number; fill it, or leave the row's label empty"
@@ -128,7 +129,7 @@ def _label_ends(
     t1_N = utc_times(frame["label_end"], path)
     early_N = decided_N & ~(t1_N >= t0_N)
     if early_N.any():
-        row = _first(early_N)
+        row = first_row(early_N)
         raise DataError(
             f"{path.name}, row {row}, column label_end: {_cell(frame['label_end'][row - 1])}, "
             f"expected a time from {t0_N[row - 1]} on"
@@ -145,17 +146,12 @@ def _weights(
     weight_N = numbers(column, path, "a number above 0")
     bad_N = decided_N & ~(np.isfinite(weight_N) & (weight_N > 0))
     if bad_N.any():
-        row = _first(bad_N)
+        row = first_row(bad_N)
         raise DataError(
             f"{path.name}, row {row}, column weight: {_cell(column[row - 1])}, expected a number "
             "above 0"
         )
     return weight_N
-
-
-def _first(found_N: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
-    """Return the row of the first True, counted from 1."""
-    return int(np.argmax(found_N)) + 1
 
 
 def _cell(value: object) -> str:

@@ -266,7 +266,8 @@ def test_a_part_without_rows_is_refused(kind, keys, changes):
         divided(kind, keys, market(30), **changes)
 
 
-def test_a_bar_is_the_smallest_step_between_decisions():
-    hours_N = np.array([0, 48, 50, 53, 200])
-    assert bar_length(START + hours_N * HOUR) == 2 * HOUR
+def test_a_bar_is_what_all_steps_between_decisions_are_multiples_of():
+    hours_N = np.array([0, 48, 56, 65, 200])
+    assert bar_length(START + hours_N * HOUR) == HOUR
+    assert bar_length(START + 4 * hours_N * HOUR) == 4 * HOUR
     assert bar_length(START + hours_N[:1] * HOUR) == bar_length(hours_N[:0]) == 0 * HOUR

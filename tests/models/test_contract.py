@@ -20,6 +20,7 @@ from tests.models.planted import (
     make_model,
     noise,
     signal,
+    ticking,
 )
 
 Fit = Callable[..., Model]
@@ -175,6 +176,15 @@ def test_one_class_has_nothing_to_teach_and_a_failed_fit_leaves_no_model(
     for train in (winners, rows.take(slice(0, 0))):
         with pytest.raises(ModelError, match=r"^\d+ training rows without both classes"):
             model.fit(train, rows, rng=np.random.default_rng(0), monitor=TrainingMonitor())
+    with pytest.raises(NotFittedError):
+        model.predict_proba(rows.x_NF)
+
+
+@every_learner
+def test_a_fit_that_the_monitor_ends_leaves_no_model(file: str, fit: Fit, rows: Samples) -> None:
+    model, rng = fit(file), np.random.default_rng(0)
+    with pytest.raises(ModelError, match=r"^timeout"):
+        model.fit(rows, rows, rng=rng, monitor=TrainingMonitor(clock=ticking(700.0)))
     with pytest.raises(NotFittedError):
         model.predict_proba(rows.x_NF)
 

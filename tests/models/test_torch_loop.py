@@ -139,10 +139,11 @@ def test_every_row_is_met_once_an_epoch_in_an_order_of_its_own() -> None:
     assert not torch.equal(first, second)
 
 
-def test_a_loss_that_is_not_a_number_ends_the_loop_at_once() -> None:
-    fitted, monitor = rows_of(50, 1), TrainingMonitor()
-    fitted.x[7, 1] = torch.nan
-    curves = train(Linear(), fitted, rows_of(9, 2), monitor=monitor)
+@pytest.mark.parametrize("part", [0, 1], ids=["fitted", "held"])
+def test_a_loss_that_is_not_a_number_ends_the_loop_at_once(part: int) -> None:
+    given, monitor = (rows_of(50, 1), rows_of(9, 2)), TrainingMonitor()
+    given[part].x[7, 1] = torch.nan
+    curves = train(Linear(), *given, monitor=monitor)
     assert len(curves["train_loss"]) == 1
     assert monitor.should_stop
     assert monitor.stop_reason == "loss is nan at epoch 0: training ended"

@@ -1,6 +1,8 @@
 """Composed configurations, commands run in this process or their own, and one finished run."""
 
 import contextlib
+import copy
+import functools
 import io
 import json
 import os
@@ -33,6 +35,11 @@ ONE_FOREST = ("~models.xgboost", "~models.mlp", "~models.lstm", "~null_models.lo
 
 def composed(*overrides, config_name="train_all"):
     """Return a command's configuration as it reaches the command."""
+    return copy.deepcopy(_composed(config_name, overrides))
+
+
+@functools.cache
+def _composed(config_name, overrides):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 

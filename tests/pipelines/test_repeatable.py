@@ -23,22 +23,16 @@ def saved(folder):
 
 
 @pytest.fixture(scope="module")
-def again(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("again"), *TINY, *LENIENT, "tracking=none")
-
-
-@pytest.fixture(scope="module")
 def in_workers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
     return trained(folder, *TINY, *LENIENT, "tracking=none", "execution.workers=2")
 
 
-@pytest.mark.parametrize("other", ["again", "in_workers"])
-def test_results_are_the_same_whoever_computes_them_and_whoever_tracks(finished, other, request):
-    run = request.getfixturevalue(other)
-    assert run.code == 0
-    assert lasting(run.results) == lasting(finished.results)
-    assert saved(run.folder) == saved(finished.folder)
+def test_results_are_the_same_whoever_computes_them_and_whoever_tracks(finished, in_workers):
+    assert in_workers.code == 0
+    assert lasting(in_workers.results) == lasting(finished.results)
+    assert list(in_workers.results) == list(finished.results)
+    assert saved(in_workers.folder) == saved(finished.folder)
 
 
 def test_selections_are_the_same_but_for_the_registry(finished, in_workers):

@@ -25,7 +25,7 @@ def test_without_enough_rows_no_holdout_is_cut_and_the_manifest_says_so(tmp_path
     assert selection["holdout"] == "awaiting live data"
 
 
-def test_augmentation_triples_few_rows_and_says_so(tmp_path):
+def test_augmentation_multiplies_few_rows_and_says_so(tmp_path):
     run = trained(tmp_path, *BARE, "augmentation=always", "~models.lstm")
     assert run.code == 0
     assert run.record["timings"]["cpu_seconds"]["augmentation"] > 0
@@ -33,7 +33,7 @@ def test_augmentation_triples_few_rows_and_says_so(tmp_path):
         result, sizes = run.results[name], run.results[name]["sizes"]
         assert result["augmentation"] == "always"
         factor = 3 if sizes["fitted_rows"] < 200 else 2
-        assert sizes["augmented_rows"] == (factor - 1) * sizes["fitted_rows"]
+        assert sizes["augmented_rows"] == factor * sizes["fitted_rows"]
     assert run.results["EURUSD_MajorityClass"]["augmentation"] == "always"
 
 

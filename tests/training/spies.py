@@ -6,7 +6,7 @@ Axes: N rows, F features.
 """
 
 import os
-import signal
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -91,13 +91,13 @@ class Dies(Nearest):
 
 
 class Sleeps(Nearest):
-    """Never ends by itself."""
+    """Takes far longer than any test."""
 
     name = "Sleeps"
 
     def _fit(self, *given: Any) -> FitReport:
         del given
-        signal.pause()
+        time.sleep(60.0)
         raise AssertionError
 
 

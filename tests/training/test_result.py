@@ -108,6 +108,13 @@ def test_accuracies_that_spread_little_are_stable() -> None:
     assert (history["cv_mean_accuracy"], history["cv_std_accuracy"]) == (1.0, 0.0)
 
 
+def test_only_the_folds_of_cross_validation_count_for_it() -> None:
+    split, trained = case()
+    history = result_of(replace(split, n_cv=2), trained).history
+    assert history["cv_fold_accuracies"] == [0.5, 1.0]
+    assert history["cv_min_accuracy"] == 0.5
+
+
 def test_a_fold_without_predictions_makes_cross_validation_unavailable_and_no_more() -> None:
     result = result_of(*case(first_fails=True))
     assert result.history["cv_available"] is False

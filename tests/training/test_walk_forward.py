@@ -130,6 +130,12 @@ def test_the_deployed_fit_sees_all_of_development(tmp_path: Path) -> None:
     assert trained.importance is None
 
 
+def test_the_tasks_own_model_stays_unfitted(tmp_path: Path) -> None:
+    work = task(walked(noise(200, seed=1)), tmp_path)
+    train_task(work)
+    assert work.model.names_F == ()
+
+
 def test_a_sealed_holdout_is_never_seen_nor_are_labels_that_reach_into_it(tmp_path: Path) -> None:
     rows = with_spans(noise(400, seed=1), seed=2, longest_bars=30)
     split = walked(rows, holdout_fraction=0.15, embargo_bars=3)
