@@ -144,3 +144,11 @@ def uniqueness(start_N: FloatArray, end_N: FloatArray) -> FloatArray:
     span = end_N - start_N
     share = integral[np.searchsorted(edges, end_N)] - integral[np.searchsorted(edges, start_N)]
     return np.where(span > 0, share / np.where(span > 0, span, 1.0), 1.0)
+
+
+def mean_uniqueness(samples: Samples) -> float:
+    """Return the labels' mean average uniqueness, by their spans in time."""
+    origin = samples.t0_N[0]
+    start_N = (samples.t0_N - origin) / np.timedelta64(1, "s")
+    end_N = (samples.t1_N - origin) / np.timedelta64(1, "s")
+    return float(uniqueness(start_N, end_N).mean())

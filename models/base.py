@@ -142,13 +142,19 @@ class Model(ABC):
         NotFittedError
             Before a fit.
         ValueError
-            If the number of features is not the fitted one.
+            If the number of features is not the fitted one, or one is not finite.
         """
         self._check_fitted()
         if x_NF.ndim != 2 or x_NF.shape[1] != len(self.names_F):
             raise ValueError(
                 f"{self.name} was fitted on {len(self.names_F)} features, was given an array of "
                 f"shape {x_NF.shape}"
+            )
+        if not np.isfinite(x_NF).all():
+            row, column = np.argwhere(~np.isfinite(x_NF))[0]
+            raise ValueError(
+                f"{self.name}: row {row}, feature {self.names_F[column]} is {x_NF[row, column]}, "
+                "expected a finite number"
             )
         if len(x_NF) == 0:
             return np.zeros((0, 2))

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
         Gets the resolved configuration as plain containers, returns the exit code. With Hydra's
         multirun it runs once per job, and the worst code is the command's.
     """
+    # Asked to end, a command cleans up as it does after Ctrl-C: no process of its own is left.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         worst = max((body(conf) for conf in _composed(config_name)), default=ALL_TRAINED)
     except ConfigError as error:

@@ -35,18 +35,11 @@ LEADERBOARD = (
 )
 
 
-def progress_line(result: Result) -> str:
-    """Return one line on a model that has just ended."""
-    name = f"{result['symbol']} {result['model_name']}"
-    if "error" in result:
-        return f"{name}: failed: {result['error']}"
-    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
-    warned = f", {len(result['warnings'])} warnings" if result["warnings"] else ""
-    return (
-        f"{name}: out-of-fold log-loss {scores['log_loss']:.4f} "
-        f"(no skill {no_skill['log_loss']:.4f}), accuracy {scores['accuracy']:.3f} "
-        f"({no_skill['accuracy']:.3f}), {result['training_duration_seconds']:.1f} s{warned}"
-    )
+def progress_lines(result: Result) -> Iterator[str]:
+    """Yield a line on a model that has just ended, and one for each warning."""
+    yield _progress_line(result)
+    for warning in result.get("warnings", ()):
+        yield f"    {result['symbol']} {result['model_name']} {warning}"
 
 
 def write_leaderboard(results: Results, selector: ModelSelector, path: Path) -> None:
@@ -98,6 +91,18 @@ def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     table.add_row("total", "", "", "", f"{spent['total']:.1f}")
     table.add_row("wall time", "", "", "", f"{cost['wall_seconds']:.1f}")
     console.print(table)
+
+
+def _progress_line(result: Result) -> str:
+    name = f"{result['symbol']} {result['model_name']}"
+    if "error" in result:
+        return f"{name}: failed: {result['error']}"
+    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
+    return (
+        f"{name}: out-of-fold log-loss {scores['log_loss']:.4f} "
+        f"(no skill {no_skill['log_loss']:.4f}), accuracy {scores['accuracy']:.3f} "
+        f"({no_skill['accuracy']:.3f}), {result['training_duration_seconds']:.1f} s"
+    )
 
 
 def _leaderboard_table(results: Results) -> Table:
@@ -180,7 +185,7 @@ def _outcome_cells(models: Mapping[str, Result], selection: Result) -> Iterator[
         yield f"{holdout['accuracy']:.3f} ({holdout['no_skill']['accuracy']:.3f})"
         yield f"{holdout['log_loss']:.4f} ({holdout['no_skill']['log_loss']:.4f})"
     else:
-        yield from [holdout or "sealed"] * 2
+        yield from [str(holdout)] * 2
     yield f"{100 * result['history']['train_val_gap']:.1f}%"
     expectancy = result["expectancy"]["out_of_fold"]
     if expectancy["expectancy_r"] is None:

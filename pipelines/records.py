@@ -39,7 +39,7 @@ def model_record(
         symbol=symbol,
         model=model,
         params={} if failed else _flat(result["hyperparameters"]),
-        tags={**_run_tags(simulated=simulated), "null_model": str(result["null_model"]).lower()},
+        tags=_tags(result, simulated=simulated),
         metrics={} if failed else _metrics(result),
         # Named apart from the final metrics: MLflow keeps one history per name.
         curves={f"epoch_{name}": values for name, values in result.get("curves", {}).items()},
@@ -81,6 +81,12 @@ def _run_tags(*, simulated: bool) -> dict[str, str]:
         "data": "simulated" if simulated else "real",
         **({} if commit is None else {"git_commit": commit}),
     }
+
+
+def _tags(result: Mapping[str, Any], *, simulated: bool) -> dict[str, str]:
+    tags = {**_run_tags(simulated=simulated), "null_model": str(result["null_model"]).lower()}
+    warned = "; ".join(result.get("warnings", ()))
+    return {**tags, "warnings": warned} if warned else tags
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, float]:

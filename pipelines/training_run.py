@@ -153,7 +153,7 @@ class TrainingRun:
             for finished in ended:
                 result = self._recorded(finished, folder)
                 done[finished.task.symbol, finished.task.model.name] = result
-                advance(outcome.progress_line(result))
+                advance(result)
         for task in tasks:
             self.results[task.symbol][task.model.name] = done[task.symbol, task.model.name]
 
@@ -182,10 +182,13 @@ class TrainingRun:
         with Progress(*columns, console=self.console, disable=not live, transient=True) as bar:
             task_id, done = bar.add_task("training", total=n_tasks), 0
 
-            def advance(line: str) -> None:
+            def advance(result: Result) -> None:
                 nonlocal done
                 done += 1
+                line, *warned = outcome.progress_lines(result)
                 self.console.print(f"[{done}/{n_tasks}] {line}", markup=False, soft_wrap=True)
+                for warning in warned:
+                    self.console.print(warning, markup=False, soft_wrap=True, style="yellow")
                 bar.advance(task_id)
 
             yield advance

@@ -16,6 +16,7 @@ from training.prepare import Prepared
 from training.result import Payoff, features_digest, window
 
 NO_HOLDOUT = "awaiting live data"
+SEALED = "sealed"
 
 Result = Mapping[str, Any]
 
@@ -70,6 +71,7 @@ def described(
     }
     if selection["selected_model"] is None:
         added["closest"] = _closest(models, selector)
+        added["holdout"] = SEALED if prepared.holdout else NO_HOLDOUT
     return added
 
 

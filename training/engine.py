@@ -61,9 +61,10 @@ def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, No
         initializer=_warm_up,
         initargs=(any(task.new_augmenter for task in tasks),),
     )
-    with _one_thread_per_child():
-        waiting: dict[Future[Finished], Task] = {pool.submit(_train, task): task for task in tasks}
+    waiting: dict[Future[Finished], Task] = {}
     try:
+        with _one_thread_per_child():
+            waiting |= {pool.submit(_train, task): task for task in tasks}
         for future in as_completed(waiting):
             task = waiting[future]
             try:

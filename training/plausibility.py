@@ -3,12 +3,14 @@
 import numpy as np
 
 from market.bars import FloatArray
-from market.samples import IntArray
+from market.samples import IntArray, mean_uniqueness
 from market.splits import Split
 from selection.metrics import classification_metrics
 
 N_BINS = 10
 SIGMAS = 4.0
+# However few rows there are, this much is no accident.
+CERTAIN_AUC = 0.97
 
 
 def implausible_features(split: Split, max_auc: float) -> list[str]:
@@ -21,25 +23,28 @@ def implausible_features(split: Split, max_auc: float) -> list[str]:
     ----------
     split : Split
     max_auc : float
-        Area under the ROC curve that a single feature may reach; one that few rows can reach by
-        chance (four standard errors) is never flagged.
+        Area under the ROC curve that a single feature may reach. What so few rows, their labels
+        overlapping as they do, can reach by chance (four standard errors) is not flagged either,
+        short of 0.97.
     """
     development, first = split.development, split.folds[0]
     later = slice(first.block.start, len(development))
-    y_N = development.y_N[later]
+    rows = development.take(later)
+    y_N = rows.y_N
     if len(first.train_N) == 0 or len(np.unique(y_N)) < 2:
         return []
     wins, losses = int(y_N.sum()), int(len(y_N) - y_N.sum())
-    by_chance = 0.5 + SIGMAS * np.sqrt((wins + losses + 1) / (12 * wins * losses))
+    variance = (wins + losses + 1) / (12 * wins * losses * mean_uniqueness(rows))
+    limit = max(max_auc, min(0.5 + SIGMAS * np.sqrt(variance), CERTAIN_AUC))
     flags = []
     for f, name in enumerate(development.names_F):
         score_N = _decile_rates(
             development.x_NF[first.train_N, f],
             development.y_N[first.train_N],
-            development.x_NF[later, f],
+            rows.x_NF[:, f],
         )
         auc = classification_metrics(y_N, score_N)["roc_auc"]
-        if auc is not None and auc > max(max_auc, by_chance):
+        if auc is not None and auc > limit:
             flags.append(
                 f"feature {name} alone ranks later outcomes with AUC {auc:.2f}: check that it is "
                 "known at the decision time"

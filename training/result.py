@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from market.samples import Samples, uniqueness
+from market.samples import Samples, mean_uniqueness
 from market.splits import Split
 from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
 from training.walk_forward import Task, Trained
@@ -131,8 +131,8 @@ def training_result(
         label_uniqueness=mean_uniqueness(development),
         sizes={
             "development_rows": len(development),
-            "fitted_rows": trained.final.n_rows,
-            "augmented_rows": trained.final.n_rows_augmented,
+            "rows_before_augmentation": trained.final.n_rows,
+            "rows_after_augmentation": trained.final.n_rows_augmented,
             "rounds": trained.final.n_rounds,
         },
         folds=_folds(split, trained),
@@ -171,14 +171,6 @@ def window(samples: Samples) -> dict[str, Any]:
     """Return first and last decision time (UTC) and number of rows."""
     start, end = samples.t0_N[0], samples.t0_N[-1]
     return {"start": _utc(start), "end": _utc(end), "rows": len(samples)}
-
-
-def mean_uniqueness(samples: Samples) -> float:
-    """Return the labels' mean average uniqueness, by their spans in time."""
-    origin = samples.t0_N[0]
-    start_N = (samples.t0_N - origin) / np.timedelta64(1, "s")
-    end_N = (samples.t1_N - origin) / np.timedelta64(1, "s")
-    return float(uniqueness(start_N, end_N).mean())
 
 
 def features_digest(names_F: tuple[str, ...]) -> str:

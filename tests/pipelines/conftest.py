@@ -108,4 +108,4 @@ def finished(tmp_path_factory):
     """Two symbols with a holdout, every model, tracked by MLflow; every symbol gets a model."""
     folder = tmp_path_factory.mktemp("finished")
     store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
-    return trained(folder, *TINY, *LENIENT, store)
+    return trained(folder, *TINY, *LENIENT, "tracking=sqlite", store)

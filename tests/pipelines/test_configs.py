@@ -68,7 +68,10 @@ def test_a_preset_goes_with_every_tracker_and_names_the_experiment(preset, folde
         write_bars(folder, symbol, 300)
     data = () if preset == "debug=smoke" else (f"data.dir={folder}",)
     train_settings(composed(preset, *data, "tracking=none"))
-    assert composed(preset, *data)["tracking"]["experiment"] == preset.partition("=")[2]
+    assert (
+        composed(preset, *data, "tracking=sqlite")["tracking"]["experiment"]
+        == preset.partition("=")[2]
+    )
 
 
 @pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] != "debug"])

@@ -138,9 +138,9 @@ def still_alive(children, patience_s=5.0):
 
 def start(folder, *arguments):
     """Start a run in a process group of its own, as a terminal would."""
-    store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
+    store = ("tracking=sqlite", f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db")
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.train_all", *TINY, store, *places(folder), *arguments],
+        [sys.executable, "-m", "pipelines.train_all", *TINY, *store, *places(folder), *arguments],
         cwd=folder,
         env=environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

@@ -32,8 +32,8 @@ def test_augmentation_multiplies_few_rows_and_says_so(tmp_path):
     for name in ("EURUSD_RandomForest", "EURUSD_MLP"):
         result, sizes = run.results[name], run.results[name]["sizes"]
         assert result["augmentation"] == "always"
-        factor = 3 if sizes["fitted_rows"] < 200 else 2
-        assert sizes["augmented_rows"] == factor * sizes["fitted_rows"]
+        factor = 3 if sizes["rows_before_augmentation"] < 200 else 2
+        assert sizes["rows_after_augmentation"] == factor * sizes["rows_before_augmentation"]
     assert run.results["EURUSD_MajorityClass"]["augmentation"] == "always"
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from market.samples import Samples
+from market.samples import Samples, mean_uniqueness
 from market.splits import Fold, Split
 from models.base import FitReport
 from selection.json_safe import to_json_safe
 from selection.metrics import classification_metrics
 from tests.models.planted import make_model, noise, samples
 from tests.training.spies import by_fractions, task, walked
-from training.result import Payoff, TrainingResult, mean_uniqueness, training_result, window
+from training.result import Payoff, TrainingResult, training_result, window
 from training.walk_forward import Cpu, FoldOutcome, Trained, train_task
 
 Y_N = np.array([0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1])
@@ -150,8 +150,8 @@ def test_the_rest_of_the_result_says_what_was_done() -> None:
     assert result.cpu_seconds == {"fit": 1.0, "walk_forward": 2.0, "augmentation": 0.5}
     assert result.sizes == {
         "development_rows": 12,
-        "fitted_rows": 11,
-        "augmented_rows": 22,
+        "rows_before_augmentation": 11,
+        "rows_after_augmentation": 22,
         "rounds": 5,
     }
     assert result.curves == {"val_loss": [0.7, 0.6]}
