@@ -1,19 +1,28 @@
-"""Runs training tasks in local processes, one core each with single-threaded maths inside."""
+"""Runs training tasks in local processes, one core each with single-threaded maths inside.
+
+Ours because the pools at hand (concurrent.futures, loky) fail every task when one worker dies and
+cannot tell whose fault it was; here a worker has one task at a time, and its death is that task's.
+"""
 
 import importlib
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.context import SpawnProcess
+from typing import cast
 
 from training.walk_forward import Task, Trained, train_task
 
 LONGEST_FIRST = ("LSTM", "RandomForest", "MLP", "XGBoost")
+LIBRARIES = ("sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch")
+AUGMENTING_LIBRARIES = ("imblearn.over_sampling",)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+DIED = "the worker process died (out of memory, or a crash)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ def run_tasks(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None
     if n_workers == 1:
         yield from _in_this_process(ordered)
     else:
-        yield from _in_workers(ordered, min(n_workers, max(1, len(ordered))))
+        yield from _in_workers(ordered, min(n_workers, len(ordered)))
 
 
 def available_cores() -> int:
@@ -54,36 +63,80 @@ def _in_this_process(tasks: Sequence[Task]) -> Generator[Finished, None, None]:
 
 
 def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
-    # Spawned, not forked: a child forked after XGBoost or torch has run hangs.
-    pool = ProcessPoolExecutor(
-        n_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_warm_up,
-        initargs=(any(task.new_augmenter for task in tasks),),
-    )
-    waiting: dict[Future[Finished], Task] = {}
+    waiting = deque(tasks)
+    augments = any(task.new_augmenter for task in tasks)
+    libraries = [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
+    idle: list[Connection] = []
+    busy: dict[Connection, Task] = {}
+    finished: list[Finished] = []
+    processes: list[SpawnProcess] = []
     try:
-        with _one_thread_per_child():
-            waiting |= {pool.submit(_train, task): task for task in tasks}
-        for future in as_completed(waiting):
-            task = waiting[future]
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Finished(task, None, "the worker process died (out of memory, or a crash)")
-    except BaseException:
-        _end(pool)
-        raise
-    pool.shutdown()
+        while waiting or busy or finished:
+            while len(waiting) > len(idle) and len(idle) + len(busy) < n_workers:
+                connection, process = _started(libraries)
+                idle.append(connection)
+                processes.append(process)
+            while waiting and idle:
+                connection = idle.pop(0)
+                busy[connection] = waiting.popleft()
+                _send(connection, busy[connection])
+            # Only now, when no worker waits for work.
+            yield from finished
+            finished = []
+            for connection in cast(list[Connection], wait(list(busy)) if busy else []):
+                finished.append(_received(connection, busy.pop(connection)))
+                if not connection.closed:
+                    idle.append(connection)
+        for connection in idle:
+            connection.close()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+def _started(libraries: Sequence[str]) -> tuple[Connection, SpawnProcess]:
+    """Start a worker. Spawned, not forked: a child forked after XGBoost or torch has run hangs."""
+    ours, theirs = Pipe()
+    spawning = multiprocessing.get_context("spawn")
+    process = spawning.Process(target=_work, args=(theirs, libraries), daemon=True)
+    with _one_thread_per_child():
+        process.start()
+    # With the only other end in the worker, its death is seen here as the end of the stream.
+    theirs.close()
+    return ours, process
+
+
+def _send(connection: Connection, task: Task) -> None:
+    try:
+        connection.send(task)
+    except BrokenPipeError:
+        """The worker died while starting: reading from it will tell."""
+
+
+def _received(connection: Connection, task: Task) -> Finished:
+    try:
+        finished: Finished = connection.recv()
+    except (EOFError, ConnectionResetError):
+        connection.close()
+        return Finished(task, None, DIED)
+    return finished
+
+
+def _work(connection: Connection, libraries: Sequence[str]) -> None:
+    """Train one task after another until the other end of the connection closes."""
+    # Ctrl-C reaches the whole process group; only the parent acts on it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What every fit needs is imported here, so that no fit's time holds an import.
+    for library in libraries:
+        importlib.import_module(library)
+    try:
+        while True:
+            connection.send(_train(connection.recv()))
+    except (EOFError, BrokenPipeError):
+        return
 
 
 def _train(task: Task) -> Finished:
@@ -92,15 +145,6 @@ def _train(task: Task) -> Finished:
             return Finished(task, train_task(task), None)
     except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
         return Finished(task, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
-def _warm_up(augments: bool) -> None:
-    """Import what every fit needs, so that no fit's time holds an import."""
-    # Ctrl-C reaches the whole process group; only the parent acts on it, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    libraries = ["sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch"]
-    for library in [*libraries, "imblearn.over_sampling"] if augments else libraries:
-        importlib.import_module(library)
 
 
 @contextmanager

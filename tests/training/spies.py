@@ -101,11 +101,6 @@ class Sleeps(Nearest):
         raise AssertionError
 
 
-def import_nothing(augments: bool) -> None:
-    """Stand in for a worker's imports, which these models do not need."""
-    del augments
-
-
 def walked(rows: Samples, **changes: Any) -> Split:
     """Return a walk-forward split without a holdout."""
     settings: dict[str, Any] = {

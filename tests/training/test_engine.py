@@ -10,7 +10,7 @@ import pytest
 
 from models.base import Model
 from tests.models.planted import make_model, signal
-from tests.training.spies import Dies, Nearest, Raises, Sleeps, import_nothing, task, walked
+from tests.training.spies import Dies, Nearest, Raises, Sleeps, task, walked
 from training import engine
 from training.engine import Finished, available_cores, run_tasks
 from training.walk_forward import Task
@@ -25,7 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def light_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_warm_up", import_nothing)
+    monkeypatch.setattr(engine, "LIBRARIES", ())
 
 
 def small_task(model: Model, folder: Path, symbol: str = "EURUSD") -> Task:
@@ -66,17 +66,22 @@ def test_workers_and_this_process_give_equal_results_and_isolate_a_failure(
 
 
 @pytest.mark.usefixtures("light_workers")
-def test_a_worker_that_dies_is_told_as_its_tasks_failure(tmp_path: Path) -> None:
-    ended = finished([small_task(Dies(), tmp_path)], 2)
-    (one,) = ended.values()
-    assert one.trained is None
-    assert one.error == "the worker process died (out of memory, or a crash)"
+def test_a_worker_that_dies_is_its_own_tasks_failure_and_no_others(tmp_path: Path) -> None:
+    symbols = ("GBPUSD", "USDJPY", "AUDUSD")
+    tasks = [small_task(Nearest(), tmp_path, symbol) for symbol in symbols]
+    tasks[1:1] = [small_task(Dies(), tmp_path), small_task(Dies(), tmp_path, "USDCAD")]
+    ended = finished(tasks, 2)
+    errors = {key: one.error for key, one in ended.items() if one.error}
+    assert errors == dict.fromkeys([("EURUSD", "Dies"), ("USDCAD", "Dies")], engine.DIED)
     assert multiprocessing.active_children() == []
 
 
 @pytest.mark.usefixtures("light_workers")
 def test_closing_early_ends_the_workers(tmp_path: Path) -> None:
+    # Larger than what a pipe holds: a sender that nobody reads from must not be waited for.
+    large = walked(signal(5000, seed=1), n_blocks=2)
     tasks = [small_task(Nearest(), tmp_path)]
+    tasks += [task(large, tmp_path, Sleeps(), symbol=symbol) for symbol in ("AUDUSD", "NZDUSD")]
     tasks += [small_task(Sleeps(), tmp_path, symbol) for symbol in ("GBPUSD", "USDJPY")]
     running = run_tasks(tasks, 2)
     assert next(running).task.model.name == "Nearest"
