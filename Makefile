@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY) ## Train on the simulated market; your data: make train ARGS="data=bars data.dir=FOLDER"
 	$(BIN)/python -m pipelines.train_all $(ARGS)
 
-smoke: $(READY) ## One simulated symbol through everything in a few seconds
+smoke: $(READY) ## One simulated symbol through everything in about ten seconds
 	$(BIN)/python -m pipelines.train_all debug=smoke $(ARGS)
 
 ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:$(PORT)
@@ -43,5 +43,5 @@ lint: $(READY)
 docs: $(READY) ## Write docs/features.md anew from the code
 	$(BIN)/python -c 'from market.features.catalogue import markdown_page; print(markdown_page(), end="")' > docs/features.md
 
-clean: ## Remove the environment and everything that runs have written
-	rm -rf $(VENV) runs deploy mlruns/artifacts mlruns/mlflow.db*
+clean: ## Remove the environment, results and MLflow store; deploy/ stays
+	rm -rf $(VENV) runs mlruns/artifacts mlruns/mlflow.db*

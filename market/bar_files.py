@@ -13,7 +13,9 @@ from market.data_files import (
     file_digest,
     first_row,
     numbers,
+    only_file,
     read_frame,
+    some,
     symbol_files,
     utc_times,
 )
@@ -37,11 +39,12 @@ class BarFiles:
     Raises
     ------
     DataError
-        If the folder does not exist, holds no such file, or holds two for one symbol.
+        If the folder does not exist or holds no such file.
     """
 
     def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
-        self.files = symbol_files(Path(dir))
+        self.folder = Path(dir).expanduser()
+        self.files = symbol_files(self.folder)
 
     @property
     def symbols(self) -> list[str]:
@@ -50,11 +53,11 @@ class BarFiles:
 
     def digest(self, symbol: str) -> str:
         """Return the SHA-256 of the symbol's file, in hexadecimal."""
-        return file_digest(self.files[symbol])
+        return file_digest(only_file(self.files, symbol))
 
     def bars(self, symbol: str) -> Bars:
         """Read and check one symbol's bars; raises DataError naming file, row and column."""
-        path = self.files[symbol]
+        path = only_file(self.files, symbol)
         frame = read_frame(path)
         names = [name.strip().lower() for name in frame.columns]
         check_names(names, path)
@@ -64,7 +67,7 @@ class BarFiles:
         if time_name is None or missing:
             wanted = missing if time_name else ["timestamp", *missing]
             raise DataError(
-                f"{path.name}: no column {', '.join(wanted)}; found {', '.join(frame.columns)}"
+                f"{path.name}: no column {', '.join(wanted)}; found {some(frame.columns)}"
             )
         if len(frame) < 2:
             raise DataError(f"{path.name}: {len(frame)} bars, at least 2 are needed")

@@ -11,7 +11,7 @@ import polars as pl
 from market.bars import DataError, FloatArray, TimeArray
 
 SUFFIXES = (".parquet", ".csv")
-SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]*")
+SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]{0,63}")
 # 01/02/2024 is refused: nobody can know which is the month. A dot has the day first.
 UNAMBIGUOUS_DATE = r"^\s*(\d{4}\D|\d{1,2}\.\d{1,2}\.\d{4})"
 PER_SECOND: dict[Literal["s", "ms", "us", "ns"], int] = {
@@ -23,22 +23,36 @@ PER_SECOND: dict[Literal["s", "ms", "us", "ns"], int] = {
 EPOCH_1990_S, EPOCH_2100_S = 631_152_000, 4_102_444_800
 
 
-def symbol_files(folder: Path) -> dict[str, Path]:
-    """Return the data files of a folder by symbol; raises DataError as BarFiles does."""
+def symbol_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the data files of a folder by symbol, which is the name without its ending.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist or holds no such file.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    files: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or not SYMBOL.fullmatch(path.stem):
-            continue
-        if path.stem in files:
-            raise DataError(
-                f"{folder}: {files[path.stem].name} and {path.name} are both {path.stem}; keep one"
-            )
-        files[path.stem] = path
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            files.setdefault(path.stem, []).append(path)
     if not files:
         raise DataError(f"{folder}: no .parquet or .csv file named after a symbol")
     return files
+
+
+def only_file(files: dict[str, list[Path]], symbol: str) -> Path:
+    """Return a symbol's file; raises DataError where there are two, or its name is no symbol."""
+    path, *others = files[symbol]
+    if others:
+        raise DataError(f"{path.name} and {others[0].name} are both {symbol}; keep one")
+    if not SYMBOL.fullmatch(symbol):
+        raise DataError(
+            f"{path.name}: {symbol!r} cannot be a symbol; rename the file to at most 64 "
+            "letters, digits and ._#-, beginning with a letter or digit"
+        )
+    return path
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -150,6 +164,11 @@ def check_names(names: list[str], path: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{path.name}: column {twice} is there twice; keep one")
+
+
+def some(names: list[str]) -> str:
+    """Return the first few names, for a message."""
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def first_row(found_T: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:

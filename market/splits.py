@@ -68,8 +68,9 @@ class Holdout:
     Attributes
     ----------
     samples : Samples
-    context_NF : float64 array, shape (n_development, n_features)
-        Features of the rows before, for models that look back.
+    context_NF : float64 array, shape (n_before, n_features)
+        Features of the rows before, for models that look back; also of those that are in neither
+        part, because their label was decided by the holdout's bars.
     """
 
     samples: Samples
@@ -128,27 +129,30 @@ class WalkForward:
         n_holdout = round(n_rows * self.holdout_fraction)
         if n_rows - n_holdout < self.min_development_rows:
             n_holdout = 0
-        n_development = n_rows - n_holdout
+        n_before = n_rows - n_holdout
+        known_N = np.arange(n_before)
+        holdout = None
+        if n_holdout:
+            # A label that the holdout's bars decide would carry them into training and selection.
+            known_N = _decided_before(samples, n_before, embargo)
+            sealed = samples.take(slice(n_before, n_rows))
+            holdout = Holdout(sealed, samples.x_NF[:n_before].copy())
+        # A copy: nothing reachable from the split leads to the sealed rows.
+        development = samples.take(known_N)
+        n_development = len(development)
         shares = np.linspace(self.first_train, 1.0, self.n_blocks + 1)
         edges = np.round(shares * n_development).astype(int)
         _check_parts(n_rows, [0, *edges])
         folds = tuple(
-            _fold(samples, slice(int(a), int(b)), embargo) for a, b in itertools.pairwise(edges)
+            _fold(development, slice(int(a), int(b)), embargo) for a, b in itertools.pairwise(edges)
         )
-        # A copy: the base of a view would still reach the holdout.
-        development = samples.take(np.arange(n_development))
-        final_N, holdout = np.arange(n_development), None
-        if n_holdout:
-            final_N = _decided_before(samples, n_development, embargo)
-            sealed = samples.take(slice(n_development, n_rows))
-            holdout = Holdout(sealed, development.x_NF)
         split = Split(
             development=development,
             folds=folds,
             n_cv=self.n_blocks,
             validation=folds[-2].block,
             test=folds[-1].block,
-            final_N=final_N,
+            final_N=np.arange(n_development),
         )
         return split, holdout
 
@@ -250,7 +254,8 @@ def _fold(samples: Samples, block: slice, embargo: np.timedelta64) -> Fold:
 def _check_rows(samples: Samples, min_rows: int) -> None:
     if len(samples) < min_rows:
         raise DataError(
-            f"{len(samples)} labelled rows, at least {min_rows} are needed (split.min_rows)"
+            f"{len(samples)} labelled rows, at least {min_rows} are needed (split.min_rows): "
+            "more bars, or more frequent events"
         )
 
 

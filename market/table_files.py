@@ -11,7 +11,9 @@ from market.data_files import (
     file_digest,
     first_row,
     numbers,
+    only_file,
     read_frame,
+    some,
     symbol_files,
     utc_times,
 )
@@ -39,7 +41,7 @@ class TableFiles:
     """
 
     def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
-        self.files = symbol_files(Path(dir))
+        self.files = symbol_files(Path(dir).expanduser())
 
     @property
     def symbols(self) -> list[str]:
@@ -48,16 +50,16 @@ class TableFiles:
 
     def digest(self, symbol: str) -> str:
         """Return the SHA-256 of the symbol's file, in hexadecimal."""
-        return file_digest(self.files[symbol])
+        return file_digest(only_file(self.files, symbol))
 
     def table(self, symbol: str) -> EventTable:
         """Read and check one symbol's table; raises DataError naming file, row and column."""
-        path = self.files[symbol]
+        path = only_file(self.files, symbol)
         frame = read_frame(path)
         for name in ("timestamp", "label"):
             if name not in frame.columns:
                 raise DataError(
-                    f"{path.name}: no column {name}; found {_some(frame.columns)} (a file of bars "
+                    f"{path.name}: no column {name}; found {some(frame.columns)} (a file of bars "
                     "is read with data=bars)"
                 )
         if "" in frame.columns:
@@ -156,7 +158,3 @@ def _weights(
 
 def _cell(value: object) -> str:
     return "empty" if value is None else str(value)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

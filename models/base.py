@@ -24,6 +24,10 @@ class ModelError(RuntimeError):
     """A fit that cannot be used; the message is one line."""
 
 
+class StoppedError(ModelError):
+    """The monitor ended the fit: a loss that is no number, or too long a time."""
+
+
 class NotFittedError(ModelError):
     """A model was asked for what only a fitted one has."""
 
@@ -102,14 +106,16 @@ class Model(ABC):
         Raises
         ------
         ModelError
-            If only one class is present, or the monitor ended the fit.
+            If only one class is present.
+        StoppedError
+            If the monitor ended the fit.
         """
         if len(np.unique(train.y_N)) < 2:
             raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
         self.names_F = ()
         report = self._fit(train, valid, rng, monitor, augment)
         if monitor.should_stop:
-            raise ModelError(monitor.stop_reason)
+            raise StoppedError(monitor.stop_reason)
         self.names_F = train.names_F
         return report
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "net.safetensors"
 PREDICT_ROWS = 4096
+SALIENCY_ROWS = 1000
 
 
 class Net(Model):
@@ -66,7 +67,7 @@ class Net(Model):
         smoothing = self._loop.label_smoothing
         fitted_rate = float(np.average(y_M, weights=weight_M)) * (1 - smoothing) + smoothing / 2
         self.log_odds_shift = prior_shift(train, fitted_rate)
-        self._saliency_F = saliency(self._net, fitted.x[: len(train)])
+        self._saliency_F = saliency(self._net, fitted.x[: len(train)][-SALIENCY_ROWS:])
         return FitReport(len(train), len(y_M), len(curves["val_loss"]), curves)
 
     def _scaled(self, x_NF: FloatArray) -> FloatArray:

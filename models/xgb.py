@@ -33,7 +33,7 @@ class XGBoost(Model):
     early_stopping_rounds : int or None
         Rounds without a better validation log-loss before the fit ends; None never stops early.
     early_stopping_min_rows : int
-        Below so many training rows nothing is held back: a small tail stops too soon.
+        Below so many training rows nothing is held back: the tail would be too small to judge by.
     """
 
     name = "XGBoost"

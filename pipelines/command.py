@@ -39,7 +39,11 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
     # Asked to end, a command cleans up as it does after Ctrl-C: no process of its own is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        worst = max((body(conf) for conf in _composed(config_name)), default=ALL_TRAINED)
+        worst, jobs = ALL_TRAINED, _composed(config_name)
+        for number, (overrides, conf) in enumerate(jobs, start=1):
+            if len(jobs) > 1:
+                print(f"job {number} of {len(jobs)}: {overrides}", flush=True)
+            worst = max(worst, body(conf))
     except ConfigError as error:
         print(f"configuration error: {error}", file=sys.stderr)
         sys.exit(BAD_CONFIGURATION)
@@ -55,29 +59,38 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``, did you mean X?`` for the closest known name; where none is close, list them."""
     names = sorted(known)
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    folded = {one.casefold(): one for one in names}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if matches:
-        return f", did you mean {matches[0]}?"
+        return f", did you mean {folded[matches[0]]}?"
     listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
     return f"; there are: {listed}" if names else ""
 
 
-def _composed(config_name: str) -> list[dict[str, Any]]:
-    """Return the configuration of each job, one without multirun and none after --help."""
+def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return overrides and configuration of each job; one without multirun, none after --help."""
     import hydra
-    from hydra.errors import HydraException
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     # Hydra hands exceptions over whole instead of printing and exiting itself.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    composed: list[Any] = []
+    composed: list[tuple[str, Any]] = []
 
     def compose(conf: DictConfig) -> None:
-        composed.append(OmegaConf.to_container(conf, resolve=True, throw_on_missing=False))
+        overrides = " ".join(HydraConfig.get().overrides.task)
+        plain = OmegaConf.to_container(conf, resolve=True, throw_on_missing=False)
+        composed.append((overrides, plain))
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(compose)()
+    except OverrideParseException as error:
+        raise ConfigError(
+            f"{error.override}: cannot be read as key=value; quote a value with unusual "
+            "characters, as in 'key=\"value\"'"
+        ) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explained(str(error), config_name, sys.argv[1:])) from error
     return composed

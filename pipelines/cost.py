@@ -13,6 +13,7 @@ class RunCost:
 
     def __init__(self) -> None:
         self._wall_s = time.monotonic()
+        self._process_s = time.process_time()
         self._children_s = _children_s()
 
     def measured(
@@ -39,7 +40,7 @@ class RunCost:
         fits_s = sum(parts.values())
         # Where the system does not tell what ended children used, their fits stand for them.
         workers_s = children_s if children_s > 0 or os.name == "posix" else fits_s
-        total_s = time.process_time() + workers_s
+        total_s = time.process_time() - self._process_s + workers_s
         return {
             "wall_seconds": time.monotonic() - self._wall_s,
             "cpu_seconds": {

@@ -2,11 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from selection import ModelSelector
@@ -15,6 +18,7 @@ from selection.atomic import write_bytes_atomically
 Result = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Result]]
 
+LEFT = ("", "symbol", "chosen")
 LEADERBOARD = (
     "symbol",
     "model",
@@ -35,11 +39,29 @@ LEADERBOARD = (
 )
 
 
-def progress_lines(result: Result) -> Iterator[str]:
-    """Yield a line on a model that has just ended, and one for each warning."""
-    yield _progress_line(result)
-    for warning in result.get("warnings", ()):
-        yield f"    {result['symbol']} {result['model_name']} {warning}"
+def progress_line(result: Result) -> str:
+    """Return one line on a model that has just ended."""
+    name = f"{result['symbol']} {result['model_name']}"
+    if "error" in result:
+        return f"{name}: failed: {result['error']}"
+    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
+    return (
+        f"{name}: out-of-fold log-loss {scores['log_loss']:.4f} "
+        f"(no skill {no_skill['log_loss']:.4f}), accuracy {scores['accuracy']:.3f} "
+        f"({no_skill['accuracy']:.3f}), {result['training_duration_seconds']:.1f} s"
+    )
+
+
+def warning_line(result: Result, notes: Sequence[str]) -> str:
+    """Return a model's first warning and the number of others; nothing where there is none.
+
+    ``notes`` on the symbol's data, which all its models share, have been printed before.
+    """
+    own = [one for one in result.get("warnings", ()) if one not in notes]
+    if not own:
+        return ""
+    others = f" (and {len(own) - 1} more in its result file)" if own[1:] else ""
+    return f"    {own[0]}{others}"
 
 
 def write_leaderboard(results: Results, selector: ModelSelector, path: Path) -> None:
@@ -54,31 +76,20 @@ def write_leaderboard(results: Results, selector: ModelSelector, path: Path) -> 
 
 
 def show(
-    console: Console,
-    results: Results,
-    selections: Mapping[str, Result],
-    failed: Mapping[str, str],
-    *,
-    simulated: bool,
+    console: Console, results: Results, selections: Mapping[str, Result], *, simulated: bool
 ) -> None:
-    """Print the leaderboard and the outcome, a row per symbol."""
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
+    """Print the leaderboard, the outcome of each symbol, and why there is none where so."""
     console.print(_leaderboard_table(results))
-    console.print(_outcome_table(results, selections, failed, simulated=simulated))
-    for symbol, models in results.items():
-        for name, result in models.items():
-            if "error" in result:
-                console.print(
-                    f"{symbol} {name} failed: {result['error']}", style="red", soft_wrap=True
-                )
+    console.print(_outcome_table(results, selections, simulated=simulated))
+    for symbol, selection in selections.items():
+        for line, style in _remarks(results.get(symbol, {}), selection):
+            console.print(f"{symbol}: {line}", style=style, markup=False, soft_wrap=True)
 
 
 def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     """Print where the processor time went."""
-    table = Table(title="CPU seconds", title_justify="left")
-    for heading in ("", "fit", "walk-forward", "augmentation", "total", "share of fits"):
-        table.add_column(heading, justify="right" if heading else "left")
+    headings = ["", "fit", "walk-forward", "augmentation", "total", "share of fits"]
+    table = _table("CPU seconds", "", headings)
     for name, parts in cost["cpu_seconds_by_model"].items():
         table.add_row(name, *(f"{parts[part]:.1f}" for part in parts), f"{sum(parts.values()):.1f}")
     spent = cost["cpu_seconds"]
@@ -93,29 +104,21 @@ def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def _progress_line(result: Result) -> str:
-    name = f"{result['symbol']} {result['model_name']}"
-    if "error" in result:
-        return f"{name}: failed: {result['error']}"
-    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
-    return (
-        f"{name}: out-of-fold log-loss {scores['log_loss']:.4f} "
-        f"(no skill {no_skill['log_loss']:.4f}), accuracy {scores['accuracy']:.3f} "
-        f"({no_skill['accuracy']:.3f}), {result['training_duration_seconds']:.1f} s"
-    )
+def _table(title: str, caption: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.title_justify = table.caption_justify = "left"
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in LEFT else "right", no_wrap=True)
+    return table
 
 
 def _leaderboard_table(results: Results) -> Table:
     names = list(dict.fromkeys(name for models in results.values() for name in models))
-    table = Table(
-        title="Out of fold against no skill: log-loss gain in thousandths of a nat / "
-        "accuracy gain in points",
-        title_justify="left",
+    table = _table(
+        "Out of fold against no skill",
+        "First line: log-loss gain in thousandths of a nat. Second: accuracy gain in points.",
+        ["symbol", "rows", *(re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", name) for name in names)],
     )
-    table.add_column("symbol")
-    table.add_column("rows", justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
     for symbol, models in results.items():
         rows = [result["out_of_fold"]["n"] for result in models.values() if "error" not in result]
         cells = [_gain(models.get(name)) for name in names]
@@ -132,72 +135,61 @@ def _gain(result: Result | None) -> str:
     nats = 1000 * (no_skill["log_loss"] - scores["log_loss"])
     points = 100 * (scores["accuracy"] - no_skill["accuracy"])
     colour = "green" if nats > 0 else "red"
-    return f"[{colour}]{nats:+.1f}[/] / {points:+.1f}"
+    return f"[{colour}]{nats:+.1f}[/]\n{points:+.1f}"
 
 
-def _outcome_table(
-    results: Results,
-    selections: Mapping[str, Result],
-    failed: Mapping[str, str],
-    *,
-    simulated: bool,
-) -> Table:
-    kind = "simulated market" if simulated else "real data"
-    table = Table(
-        title=f"Outcome ({kind}); each figure against no skill in brackets",
-        title_justify="left",
-        caption="Test figures have been read by selection; the holdout by no rule. "
-        "R: the distance of the stop, after costs.",
-        caption_justify="left",
+def _outcome_table(results: Results, selections: Mapping[str, Result], *, simulated: bool) -> Table:
+    table = _table(
+        f"Outcome on {'a simulated market' if simulated else 'real data'}",
+        "First line: accuracy, second: log-loss; no skill in brackets. Where none was chosen the "
+        "figures are those of the closest.\nTest has been read by selection, the holdout by no "
+        "rule. R: the distance of the stop, after costs, out of fold.",
+        ["symbol", "chosen", "test", "holdout", "gap", "R per trade"],
     )
-    for heading in ("symbol", "chosen, or why none"):
-        table.add_column(heading, overflow="fold")
-    for heading in (
-        "test accuracy",
-        "test log-loss",
-        "holdout accuracy",
-        "holdout log-loss",
-        "gap",
-        "R per trade (trades)",
-    ):
-        table.add_column(heading, justify="right")
     for symbol, selection in selections.items():
-        if symbol in failed:
-            table.add_row(symbol, f"[red]{failed[symbol]}[/]", *["-"] * 6)
-        else:
-            table.add_row(symbol, *_outcome_cells(results[symbol], selection))
+        table.add_row(escape(symbol), *_outcome_cells(results.get(symbol, {}), selection))
     return table
 
 
 def _outcome_cells(models: Mapping[str, Result], selection: Result) -> Iterator[str]:
-    chosen = selection["selected_model"]
-    closest = selection.get("closest")
+    chosen, closest = selection["selected_model"], selection.get("closest")
     result = models.get(chosen or (closest["model"] if closest else ""))
-    yield f"[green]{chosen}[/]" if chosen else _why_none(closest)
+    suspect = "\n[red]suspect[/]" if chosen and selection["warnings"] else ""
+    yield f"[green]{chosen}[/]{suspect}" if chosen else "none"
     if result is None:
-        yield from ["-"] * 6
+        yield from ["-"] * 4
         return
-    no_skill = result["no_skill"]["test"]
-    yield f"{result['test_metrics']['accuracy']:.3f} ({no_skill['accuracy']:.3f})"
-    yield f"{result['test_metrics']['log_loss']:.4f} ({no_skill['log_loss']:.4f})"
-    holdout = selection.get("holdout")
-    if isinstance(holdout, Mapping):
-        yield f"{holdout['accuracy']:.3f} ({holdout['no_skill']['accuracy']:.3f})"
-        yield f"{holdout['log_loss']:.4f} ({holdout['no_skill']['log_loss']:.4f})"
-    else:
-        yield from [str(holdout)] * 2
+    yield _two_lines(result["test_metrics"], result["no_skill"]["test"])
+    holdout = selection["holdout"]
+    is_open = isinstance(holdout, Mapping)
+    yield _two_lines(holdout, holdout["no_skill"]) if is_open else str(holdout)
     yield f"{100 * result['history']['train_val_gap']:.1f}%"
     expectancy = result["expectancy"]["out_of_fold"]
     if expectancy["expectancy_r"] is None:
         yield "no trades"
     else:
-        yield f"{expectancy['expectancy_r']:+.3f} ({expectancy['trades']})"
+        yield f"{expectancy['expectancy_r']:+.3f}\n{expectancy['trades']} trades"
 
 
-def _why_none(closest: Mapping[str, Any] | None) -> str:
-    if closest is None:
-        return "none: every model failed"
-    return f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}"
+def _two_lines(scores: Mapping[str, Any], no_skill: Mapping[str, Any]) -> str:
+    return (
+        f"{scores['accuracy']:.3f} ({no_skill['accuracy']:.3f})\n"
+        f"{scores['log_loss']:.4f} ({no_skill['log_loss']:.4f})"
+    )
+
+
+def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[str, str]]:
+    """Yield what must not be overlooked about a symbol: why none, what looks wrong, what failed."""
+    closest = selection.get("closest")
+    if closest:
+        yield f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}", ""
+    elif selection["selected_model"] is None:
+        yield selection["reason"], "red"
+    for note in selection.get("warnings", ()):
+        yield note, "yellow"
+    for name, result in models.items():
+        if "error" in result:
+            yield f"{name} failed: {result['error']}", "red"
 
 
 def _oof_log_loss(result: Result) -> float:

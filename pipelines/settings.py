@@ -4,6 +4,7 @@ Every section is checked against the constructor it feeds: its names, its types,
 """
 
 import inspect
+import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -171,6 +172,7 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
     models = list(built["models"].values())
     if not models:
         raise ConfigError("models: none left to train; keep one of " + ", ".join(MODELS))
+    _check_replaceable(built["manifest"].path, built["data"])
     augmenter = partial(DataAugmenter, **_arguments(conf["augmentation"]))
     augments = isinstance(built["augmentation"], DataAugmenter)
     return TrainSettings(
@@ -195,12 +197,30 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
     )
 
 
+def _check_replaceable(path: Path, source: Source) -> None:
+    """Refuse to put a simulated market's manifest in the place of a real one."""
+    if not isinstance(source, SimulatedMarket) or not path.is_file():
+        return
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8")).get("provenance", {})
+    except (OSError, ValueError, AttributeError):
+        return
+    if provenance.get("simulated") is False:
+        raise ConfigError(
+            f"manifest.path: {path} is of real data, and a simulated run would replace it; "
+            "give another manifest.path"
+        )
+
+
 def feature_settings(conf: Mapping[str, Any]) -> FeatureSettings:
     """Check a composed configuration of features; raises ConfigError with one line."""
     keys = {"data", "features", "events", "labels", "symbols", "seed", "features_dir"}
     built = _built(conf, keys)
     if isinstance(built["data"], TableFiles):
         raise ConfigError("data=table holds features already; use data=bars or data=demo")
+    folder = Path(built["features_dir"])
+    if isinstance(built["data"], BarFiles) and folder.resolve() == built["data"].folder.resolve():
+        raise ConfigError(f"features_dir: {folder} is data.dir, whose files would be lost")
     return FeatureSettings(
         source=built["data"],
         features=built["features"],
@@ -208,7 +228,7 @@ def feature_settings(conf: Mapping[str, Any]) -> FeatureSettings:
         labels=built["labels"],
         symbols=_chosen_symbols(built["symbols"], built["data"]),
         seed=built["seed"],
-        features_dir=Path(built["features_dir"]),
+        features_dir=folder,
     )
 
 
@@ -219,14 +239,14 @@ def _built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     built: dict[str, Any] = {}
     # Data last: whatever else is wrong is said before a folder is looked at.
     for key in sorted(keys, key=lambda key: (key == "data", key)):
-        if key not in conf:
+        if key not in conf and key not in MODEL_SECTIONS:
             raise ConfigError(f"{key} is missing; see --help")
         if key in CHOICES:
             built[key] = _chosen(key, conf[key])
         elif key in SECTIONS:
             built[key] = _section(key, conf[key], SECTIONS[key])
         elif key in MODEL_SECTIONS:
-            built[key] = _models(key, conf[key])
+            built[key] = _models(key, conf.get(key, {}))
         else:
             built[key] = _typed(key, conf[key], SCALARS[key])
         if key == "seed" and built[key] < 0:

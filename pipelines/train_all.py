@@ -8,13 +8,17 @@ from pipelines.command import run_command
 
 def train_all(conf: Mapping[str, Any]) -> int:
     """Check the configuration, then train every model of every symbol; return the exit code."""
+    from pipelines.cost import RunCost
+
+    cost = RunCost()
+
     from pipelines.settings import train_settings
 
     settings = train_settings(conf)
 
     from pipelines.training_run import TrainingRun
 
-    return TrainingRun(settings, conf).run()
+    return TrainingRun(settings, conf, cost).run()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from market.bars import DataError
 from market.simulate import SimulatedMarket
 from market.table_files import TableFiles
 from pipelines import outcome, records
-from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED
+from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigError
 from pipelines.cost import RunCost
 from pipelines.settings import TrainSettings
 from selection import to_json_safe
@@ -38,9 +38,9 @@ Result = dict[str, Any]
 class TrainingRun:
     """Everything between a checked configuration and the exit code."""
 
-    def __init__(self, settings: TrainSettings, conf: Mapping[str, Any]) -> None:
+    def __init__(self, settings: TrainSettings, conf: Mapping[str, Any], cost: RunCost) -> None:
         self.settings = settings
-        self.cost = RunCost()
+        self.cost = cost
         self.console = Console(highlight=False)
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
@@ -48,6 +48,7 @@ class TrainingRun:
         self.conf_digest = _digest(self.conf)
         self.prepared: dict[str, Prepared] = {}
         self.failed: dict[str, str] = {}
+        self.undeployed: dict[str, str] = {}
         self.results: dict[str, dict[str, Result]] = {}
         self.logged: dict[tuple[str, str], LoggedModel] = {}
         self.run_id: str | None = None
@@ -61,25 +62,47 @@ class TrainingRun:
 
     def run(self) -> int:
         """Run it all; return the exit code."""
+        self._check_writable()
         self._prepare()
         folder = self._output_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        leaderboard, manifest_path = folder / "leaderboard.csv", self.settings.manifest_path
-        with self._tracked(folder, artifacts=[leaderboard, manifest_path]):
+        leaderboard = folder / "leaderboard.csv"
+        with self._tracked(folder, leaderboard):
             self._train(folder)
             selections = self._certify(folder)
-            self._write_manifest(selections)
+            code = self._exit_code()
+            # What is live stays live where there is nothing to take its place.
+            if code != NOTHING_TRAINED:
+                self._deploy(selections)
             outcome.write_leaderboard(self.results, self.settings.selector, leaderboard)
-        code = self._exit_code()
         cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
         write_json_atomically(folder / "run.json", self._run_record(selections, cost, code))
-        outcome.show(self.console, self.results, selections, self.failed, simulated=self.simulated)
-        outcome.show_cost(self.console, cost)
-        self.console.print(f"results   {folder}", soft_wrap=True)
-        self.console.print(f"manifest  {manifest_path}", soft_wrap=True)
-        if self.settings.tracker.failure:
-            self.console.print(f"tracking  failed: {self.settings.tracker.failure}")
+        if self.results:
+            outcome.show(self.console, self.results, selections, simulated=self.simulated)
+            outcome.show_cost(self.console, cost)
+        self._show_places(folder, code)
         return code
+
+    def _show_places(self, folder: Path, code: int) -> None:
+        written = code != NOTHING_TRAINED
+        manifest = self.settings.manifest_path if written else "not written: nothing was trained"
+        self.console.print(f"results   {folder}", markup=False, soft_wrap=True)
+        self.console.print(f"manifest  {manifest}", markup=False, soft_wrap=True)
+        if self.settings.tracker.failure:
+            failure = f"tracking  failed: {self.settings.tracker.failure}"
+            self.console.print(failure, markup=False, soft_wrap=True)
+
+    def _check_writable(self) -> None:
+        """Find out before the work, not after it, that its results could not be kept."""
+        for key, folder in (
+            ("output_dir", self.settings.output_dir),
+            ("manifest.path", self.settings.manifest_path.parent),
+        ):
+            try:
+                if folder is not None:
+                    folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(f"{key}: {folder} cannot be made: {error.strerror}") from error
 
     def _prepare(self) -> None:
         settings = self.settings
@@ -88,7 +111,7 @@ class TrainingRun:
                 self.prepared[symbol] = self._prepared(symbol)
             except DataError as error:
                 self.failed[symbol] = str(error)
-                self.console.print(f"{symbol}: {error}", style="red", soft_wrap=True)
+                self.console.print(f"{symbol}: {error}", style="red", markup=False, soft_wrap=True)
         kind = "simulated" if self.simulated else "real"
         rows = sum(len(one.split.development) for one in self.prepared.values())
         self.console.print(
@@ -109,7 +132,7 @@ class TrainingRun:
             max_feature_auc=settings.training.max_feature_auc,
         )
         for note in prepared.notes:
-            self.console.print(f"{symbol}: {note}", style="yellow", soft_wrap=True)
+            self.console.print(f"{symbol}: {note}", style="yellow", markup=False, soft_wrap=True)
         return prepared
 
     def _output_dir(self) -> Path:
@@ -119,12 +142,13 @@ class TrainingRun:
         return Path("runs") / _digest([self.conf, data])[:DIGEST_CHARS]
 
     @contextmanager
-    def _tracked(self, folder: Path, *, artifacts: list[Path]) -> Iterator[None]:
+    def _tracked(self, folder: Path, leaderboard: Path) -> Iterator[None]:
         tracker = self.settings.tracker
         name = f"{'simulated ' if self.simulated else ''}train_all {folder.name}"
-        self.run_id = tracker.start(records.run_start(name, self.conf, simulated=self.simulated))
         status: Any = "KILLED"
         try:
+            start = records.run_start(name, self.conf, simulated=self.simulated)
+            self.run_id = tracker.start(start)
             yield
             status = "FINISHED"
         except Exception:
@@ -132,7 +156,8 @@ class TrainingRun:
             raise
         finally:
             counts = {"symbols": len(self.settings.symbols), "symbols_failed": len(self.failed)}
-            written = artifacts if status == "FINISHED" else []
+            artifacts = [leaderboard, self.settings.manifest_path]
+            written = [path for path in artifacts if status == "FINISHED" and path.is_file()]
             tracker.finish(metrics=counts, tags={}, artifacts=written, status=status)
 
     def _train(self, folder: Path) -> None:
@@ -185,10 +210,11 @@ class TrainingRun:
             def advance(result: Result) -> None:
                 nonlocal done
                 done += 1
-                line, *warned = outcome.progress_lines(result)
+                line = outcome.progress_line(result)
                 self.console.print(f"[{done}/{n_tasks}] {line}", markup=False, soft_wrap=True)
-                for warning in warned:
-                    self.console.print(warning, markup=False, soft_wrap=True, style="yellow")
+                notes = self.prepared[result["symbol"]].notes
+                if warned := outcome.warning_line(result, notes):
+                    self.console.print(warned, markup=False, soft_wrap=True, style="yellow")
                 bar.advance(task_id)
 
             yield advance
@@ -240,8 +266,12 @@ class TrainingRun:
             for symbol, error in self.failed.items()
         }
         for symbol, selection in chosen.items():
-            selections[symbol] = self._described(symbol, selection, folder)
-        return dict(sorted(selections.items()))
+            try:
+                selections[symbol] = self._described(symbol, selection, folder)
+            except (ValueError, OSError) as error:
+                self.undeployed[symbol] = f"Artifacts could not be stored: {error}"
+                selections[symbol] = refused(self.undeployed[symbol])
+        return {symbol: selections[symbol] for symbol in self.settings.symbols}
 
     def _described(self, symbol: str, selection: Result, folder: Path) -> Result:
         settings, prepared, models = self.settings, self.prepared[symbol], self.results[symbol]
@@ -256,8 +286,6 @@ class TrainingRun:
         if model is None:
             return selection
         logged = self.logged[symbol, model]
-        if logged.version is not None:
-            settings.tracker.set_champion(symbol, logged.version)
         selection |= {"model_version": logged.version, "model_uri": logged.uri}
         return deployable(
             selection,
@@ -276,7 +304,8 @@ class TrainingRun:
         definition = {"features": conf["features"], "events": conf["events"]}
         return Definitions(definition, conf["labels"], conf["split"])
 
-    def _write_manifest(self, selections: dict[str, Result]) -> None:
+    def _deploy(self, selections: dict[str, Result]) -> None:
+        """Write the manifest, then point the tracker's champions at what it names."""
         self.settings.selector.save_deployment_manifest(
             selections,
             self.settings.manifest_path,
@@ -290,6 +319,9 @@ class TrainingRun:
                 "costs_atr": self.payoff.cost_atr,
             },
         )
+        for symbol, selection in selections.items():
+            if selection.get("model_version") is not None:
+                self.settings.tracker.set_champion(symbol, selection["model_version"])
 
     def _exit_code(self) -> int:
         trained = [
@@ -300,7 +332,9 @@ class TrainingRun:
         ]
         if all("error" in result for result in trained):
             return NOTHING_TRAINED
-        some_failed = bool(self.failed) or any("error" in result for result in trained)
+        some_failed = bool(self.failed or self.undeployed) or any(
+            "error" in result for result in trained
+        )
         return SOME_FAILED if some_failed else ALL_TRAINED
 
     def _run_record(self, selections: dict[str, Result], cost: Result, code: int) -> Result:
@@ -312,7 +346,7 @@ class TrainingRun:
             "exit_code": code,
             "seed": self.settings.seed,
             "conf_digest": self.conf_digest,
-            "manifest": str(self.settings.manifest_path),
+            "manifest": None if code == NOTHING_TRAINED else str(self.settings.manifest_path),
             "models": [model.name for model in self.settings.models],
             "null_models": [model.name for model in self.settings.null_models],
             "symbols": {
@@ -327,20 +361,22 @@ class TrainingRun:
         if symbol in self.failed:
             return {"status": "failed", "error": self.failed[symbol], "models": {}}
         prepared = self.prepared[symbol]
+        statuses = {
+            name: {"status": "failed", "error": result["error"]}
+            if "error" in result
+            else {"status": "trained"}
+            for name, result in self.results[symbol].items()
+        }
+        tried = [statuses[model.name]["status"] for model in self.settings.models]
         return {
-            "status": "trained",
+            "status": "trained" if "trained" in tried else "failed",
             "events": prepared.n_events,
             "development_rows": len(prepared.split.development),
             "holdout_rows": len(prepared.holdout.samples) if prepared.holdout else 0,
             "notes": prepared.notes,
             "selected_model": selection["selected_model"],
             "reason": selection["reason"],
-            "models": {
-                name: {"status": "failed", "error": result["error"]}
-                if "error" in result
-                else {"status": "trained"}
-                for name, result in self.results[symbol].items()
-            },
+            "models": statuses,
         }
 
 

@@ -65,10 +65,14 @@ def described(
         },
         "label": definitions.label,
         "split": definitions.split,
+        "warnings": list(prepared.notes),
         "reference_verdict": {
             name: selector.reference_verdict(result) for name, result in models.items()
         },
     }
+    errors = [result["error"] for result in _candidates(models) if "error" in result]
+    if len(errors) == len(_candidates(models)):
+        added["reason"] = f"Every model failed: {errors[0]}"
     if selection["selected_model"] is None:
         added["closest"] = _closest(models, selector)
         added["holdout"] = SEALED if prepared.holdout else NO_HOLDOUT
@@ -116,6 +120,8 @@ def deployable(
         **selection,
         "artifacts": artifacts,
         "windows": windows,
+        "test": _against_no_skill(result, "test_metrics", "test"),
+        "out_of_fold": _against_no_skill(result, "out_of_fold", "out_of_fold"),
         "holdout": scores,
         "expectancy": result["expectancy"]["out_of_fold"],
         "decision_threshold": payoff.threshold,
@@ -152,6 +158,11 @@ def score_holdout(
     }
 
 
+def _against_no_skill(result: Result, metrics: str, part: str) -> dict[str, Any]:
+    scores = {name: result[metrics][name] for name in ("accuracy", "log_loss", "n")}
+    return {**scores, "no_skill": result["no_skill"][part]}
+
+
 def refused(reason: str) -> dict[str, Any]:
     """Return the selection of a symbol that could not be trained at all."""
     return {
@@ -166,10 +177,12 @@ def refused(reason: str) -> dict[str, Any]:
 
 def _closest(models: Mapping[str, Result], selector: ModelSelector) -> dict[str, Any] | None:
     """Return the refused candidate with the best out-of-fold log-loss, and what it fails."""
-    candidates = [
-        result for result in models.values() if "error" not in result and not result["null_model"]
-    ]
-    if not candidates:
+    trained = [result for result in _candidates(models) if "error" not in result]
+    if not trained:
         return None
-    best = min(candidates, key=lambda result: float(result["out_of_fold"]["log_loss"]))
+    best = min(trained, key=lambda result: float(result["out_of_fold"]["log_loss"]))
     return {"model": best["model_name"], "fails": selector.failures(best)}
+
+
+def _candidates(models: Mapping[str, Result]) -> list[Result]:
+    return [result for result in models.values() if not result["null_model"]]

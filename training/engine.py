@@ -8,9 +8,10 @@ import importlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.context import SpawnProcess
@@ -58,14 +59,14 @@ def _rank(task: Task) -> int:
 
 
 def _in_this_process(tasks: Sequence[Task]) -> Generator[Finished, None, None]:
+    _import(_libraries(tasks))
     for task in tasks:
         yield _train(task)
 
 
 def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
     waiting = deque(tasks)
-    augments = any(task.new_augmenter for task in tasks)
-    libraries = [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
+    libraries = _libraries(tasks)
     idle: list[Connection] = []
     busy: dict[Connection, Task] = {}
     finished: list[Finished] = []
@@ -102,7 +103,7 @@ def _started(libraries: Sequence[str]) -> tuple[Connection, SpawnProcess]:
     ours, theirs = Pipe()
     spawning = multiprocessing.get_context("spawn")
     process = spawning.Process(target=_work, args=(theirs, libraries), daemon=True)
-    with _one_thread_per_child():
+    with _one_thread_per_child(), _interrupts_ignored():
         process.start()
     # With the only other end in the worker, its death is seen here as the end of the stream.
     theirs.close()
@@ -110,16 +111,15 @@ def _started(libraries: Sequence[str]) -> tuple[Connection, SpawnProcess]:
 
 
 def _send(connection: Connection, task: Task) -> None:
-    try:
+    # A worker that died while starting is found out when it is read from.
+    with suppress(OSError):
         connection.send(task)
-    except BrokenPipeError:
-        """The worker died while starting: reading from it will tell."""
 
 
 def _received(connection: Connection, task: Task) -> Finished:
     try:
         finished: Finished = connection.recv()
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):
         connection.close()
         return Finished(task, None, DIED)
     return finished
@@ -127,16 +127,23 @@ def _received(connection: Connection, task: Task) -> Finished:
 
 def _work(connection: Connection, libraries: Sequence[str]) -> None:
     """Train one task after another until the other end of the connection closes."""
-    # Ctrl-C reaches the whole process group; only the parent acts on it, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What every fit needs is imported here, so that no fit's time holds an import.
-    for library in libraries:
-        importlib.import_module(library)
+    _import(libraries)
     try:
         while True:
             connection.send(_train(connection.recv()))
-    except (EOFError, BrokenPipeError):
+    except (EOFError, OSError):
         return
+
+
+def _libraries(tasks: Sequence[Task]) -> list[str]:
+    augments = any(task.new_augmenter for task in tasks)
+    return [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
+
+
+def _import(libraries: Sequence[str]) -> None:
+    """Import what fits need beforehand, so that no fit's time holds an import."""
+    for library in libraries:
+        importlib.import_module(library)
 
 
 def _train(task: Task) -> Finished:
@@ -145,6 +152,19 @@ def _train(task: Task) -> Finished:
             return Finished(task, train_task(task), None)
     except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
         return Finished(task, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes started here inherit that Ctrl-C, which reaches them too, is the parent's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class Prepared:
     holdout : Holdout or None
         Kept apart; only the scoring after selection is given it.
     notes : tuple of str
-        Features that predict too well alone.
+        What looks wrong: features that predict too well alone, labels without an end.
     source_digest : str
         Identifies the symbol's data.
     n_events : int
@@ -48,11 +48,15 @@ def prepare(
 ) -> Prepared:
     """Read or simulate a symbol and divide its rows; raises DataError where that cannot be done."""
     table = event_table(source, symbol, seed=seed, features=features, events=events, labels=labels)
-    divided, holdout = split.divide(table.samples())
+    samples = table.samples()
+    divided, holdout = split.divide(samples)
+    notes = implausible_features(divided, max_feature_auc)
+    if (samples.t1_N == samples.t0_N).all():
+        notes.append("no label says when it ended (label_end): labels that overlap are not purged")
     return Prepared(
         split=divided,
         holdout=holdout,
-        notes=tuple(implausible_features(divided, max_feature_auc)),
+        notes=tuple(notes),
         source_digest=source_digest(source, symbol, seed),
         n_events=len(table),
     )

@@ -4,6 +4,7 @@ Axes: N rows of development.
 """
 
 import hashlib
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from augmentation import DataAugmenter
 from market.bars import FloatArray
 from market.samples import IntArray
 from market.splits import Fold, Split, early_stopping_tail
-from models.base import Augment, FitReport, Model, ModelError
+from models.base import Augment, FitReport, Model, ModelError, StoppedError
 from models.monitor import TrainingMonitor
 
 
@@ -155,6 +156,8 @@ class _Trainer:
         rate = float(np.average(train.y_N, weights=train.weight_N)) if len(train) else np.nan
         try:
             fit = self.fit(fold.train_N, key)
+        except StoppedError:
+            raise
         except ModelError as error:
             self.warnings[f"{key}: {error}"] = None
             nothing = np.zeros(0)
@@ -215,6 +218,8 @@ def train_task(task: Task) -> Trained:
     augmented_s = trainer.augmentation_s
     walked_cpu_s = time.process_time()
     deployed = last if split.final_N is None else trainer.fit(split.final_N, "final fit")
+    # Whatever an earlier run left there would be deployed along.
+    shutil.rmtree(task.folder, ignore_errors=True)
     deployed.model.save(task.folder)
     ended_cpu_s = time.process_time()
     final_augmented_s = trainer.augmentation_s - augmented_s

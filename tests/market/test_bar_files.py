@@ -289,8 +289,10 @@ def test_symbols_are_the_names_of_the_data_files_and_nothing_else(tmp_path):
     ):
         (tmp_path / name).write_text(TEXT)
     files = BarFiles(dir=str(tmp_path))
-    assert files.symbols == ["EURUSD", "XAUUSD"]
+    assert files.symbols == ["EURUSD", "XAUUSD", "a b"]
     assert len(files.bars("EURUSD")) == 3
+    with pytest.raises(DataError, match=r"^a b\.csv: 'a b' cannot be a symbol; rename the file"):
+        files.bars("a b")
 
 
 def test_a_failing_symbol_leaves_the_others_alone(tmp_path):

@@ -245,7 +245,7 @@ def test_an_argument_out_of_range_is_named(kind, keys, name, value, sentence):
 
 @pytest.mark.parametrize(("kind", "keys"), [(WalkForward, WALK), (FixedFractions, FIXED)])
 def test_too_few_rows_name_the_number_needed_and_its_key(kind, keys):
-    sentence = r"^49 labelled rows, at least 50 are needed \(split\.min_rows\)$"
+    sentence = r"^49 labelled rows, at least 50 are needed \(split\.min_rows\): more bars"
     with pytest.raises(DataError, match=sentence):
         divided(kind, keys, market(49), min_rows=50)
     divided(kind, keys, market(50), min_rows=50)

@@ -158,7 +158,21 @@ def test_features_refuses_tables_and_wants_a_folder_to_write_to(refusal, tmp_pat
 
 @pytest.mark.parametrize("argument", ["seed='", "data.n_bars=[", "=", "models.xgboost.max_depth"])
 def test_an_argument_that_cannot_be_read_is_told_in_one_line(refusal, argument):
-    assert refusal(argument).endswith("; see --help")
+    said = refusal(argument)
+    assert said.startswith(f"{argument}: cannot be read as key=value; quote a value")
+
+
+def test_features_never_overwrite_the_bars_they_are_made_of(refusal, tmp_path):
+    write_bars(tmp_path, "EURUSD", 10)
+    places = ("data=bars", f"data.dir={tmp_path}", f"features_dir={tmp_path}/.")
+    said = refusal(*places, name="features", body=write_features)
+    assert said.startswith(f"features_dir: {tmp_path} is data.dir")
+
+
+def test_a_simulated_run_does_not_replace_a_manifest_of_real_data(refusal, tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text('{"provenance": {"simulated": false}}')
+    assert refusal(f"manifest.path={path}").startswith(f"manifest.path: {path} is of real data")
 
 
 def test_what_else_is_wrong_is_said_before_a_folder_is_looked_at(refusal):

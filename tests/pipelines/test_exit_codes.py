@@ -63,7 +63,7 @@ def test_nothing_but_broken_files_ends_with_code_1(prices, tmp_path):
     run = trained(tmp_path, *BARS, f"data.dir={prices}")
     assert run.code == run.record["exit_code"] == 1
     assert run.results == {}
-    assert run.manifest["summary"]["manual_review_needed"] == 2
+    assert run.manifest is run.record["manifest"] is None
     assert "0 of 2 symbols ready (real data)" in run.printed
 
 
@@ -99,17 +99,17 @@ def test_a_symbol_whose_every_model_fails_has_nothing_to_deploy_and_ends_with_co
         monkeypatch.setattr(kind, "_fit", fails)
     run = trained(tmp_path, *FEW)
     assert run.code == 1
-    selection = run.manifest["selections"]["EURUSD"]
-    assert selection["selected_model"] is None
-    assert selection["action"] == "MANUAL_REVIEW_REQUIRED"
+    assert run.manifest is run.record["manifest"] is None
+    assert run.record["symbols"]["EURUSD"]["status"] == "failed"
+    assert run.record["symbols"]["EURUSD"]["reason"].startswith("Every model failed: ")
     assert "error" not in run.results["EURUSD_MajorityClass"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     ended = command("train_all", *FEW, *ONE_FOREST[3:], *places(tmp_path), cwd=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("stopped: ")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("configuration error: output_dir: ")
     assert ended.stderr.count("\n") == 1
 
 

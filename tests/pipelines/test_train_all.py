@@ -205,7 +205,7 @@ def test_the_leaderboard_lists_every_model_best_out_of_fold_first(finished):
 
 def test_the_output_says_that_the_market_is_simulated_and_where_things_are(finished):
     assert "2 of 2 symbols ready (simulated data)" in finished.printed
-    assert "Outcome (simulated market)" in finished.printed
+    assert "Outcome on a simulated market" in finished.printed
     assert f"results   {finished.folder}/out" in finished.printed
     assert f"manifest  {finished.folder}/deploy/manifest.json" in finished.printed
     assert "[12/12]" in finished.printed

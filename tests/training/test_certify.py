@@ -116,7 +116,12 @@ def test_a_refusal_names_the_closest_candidate_that_was_trained(tmp_path: Path) 
     good = chosen_result(split, tmp_path)
     worse = {**good, "model_name": "MLP", "out_of_fold": {"log_loss": 9.0}}
     null = {**good, "model_name": "Null", "out_of_fold": {"log_loss": 0.0}, "null_model": True}
-    models = {"MLP": worse, "LR": good, "Null": null, "LSTM": {"error": "timeout"}}
+    models = {
+        "MLP": worse,
+        "LR": good,
+        "Null": null,
+        "LSTM": {"error": "timeout", "null_model": False},
+    }
     selector = ModelSelector(max_gap=0.2, min_accuracy=0.999, stability_threshold=0.05)
     definitions = Definitions(features=None, label={"profit": 2}, split={"blocks": 2})
     entry = described(
