@@ -74,20 +74,22 @@ def test_a_walk_forward_fits_on_all_that_was_known_and_on_nothing_else(
         WalkForward, WALK, samples, n_blocks=n_blocks, embargo_bars=embargo_bars
     )
     n_development = len(split.development)
-    embargo = embargo_bars * np.min(np.diff(samples.t0_N))
+    embargo = embargo_bars * bar_length(samples.t0_N)
     for fold in split.folds:
-        check_fold(samples, fold, embargo)
+        check_fold(split.development, fold, embargo)
     rows = [row for fold in split.folds for row in range(fold.block.start, fold.block.stop)]
     assert rows == list(range(round(0.4 * n_development), n_development))
     sizes = [fold.block.stop - fold.block.start for fold in split.folds]
     assert len(sizes) == split.n_cv == n_blocks
     assert max(sizes) - min(sizes) <= 1
     assert (split.validation, split.test) == (split.folds[-2].block, split.folds[-1].block)
-    known = samples.t1_N[:n_development] + embargo
-    if holdout is not None:
-        assert split.final_N.tolist() == np.flatnonzero(known <= holdout.samples.t0_N[0]).tolist()
-    else:
-        assert split.final_N.tolist() == list(range(n_rows))
+    assert split.final_N.tolist() == list(range(n_development))
+    if holdout is None:
+        assert n_development == n_rows
+        return
+    before = samples.take(slice(0, n_rows - len(holdout.samples)))
+    known_N = before.t1_N + embargo <= holdout.samples.t0_N[0]
+    assert split.development.digest() == before.take(np.flatnonzero(known_N)).digest()
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,9 +97,14 @@ def test_a_walk_forward_fits_on_all_that_was_known_and_on_nothing_else(
     n_rows=st.integers(20, 200), least=st.integers(1, 200), share=st.sampled_from([0, 0.15, 0.5])
 )
 def test_the_holdout_is_the_latest_share_where_enough_rows_remain_before_it(n_rows, least, share):
-    samples = market(n_rows)
+    samples = at_once(market(n_rows))
     split, holdout = divided(
-        WalkForward, WALK, samples, holdout_fraction=share, min_development_rows=least
+        WalkForward,
+        WALK,
+        samples,
+        holdout_fraction=share,
+        min_development_rows=least,
+        embargo_bars=0,
     )
     n_holdout = round(share * n_rows)
     if n_holdout == 0 or n_rows - n_holdout < least:
@@ -159,13 +166,14 @@ def test_a_label_that_reaches_into_the_block_is_purged_and_only_for_that(kind, k
     assert 3 in divided(kind, keys, at_once(overlapping))[0].folds[2].train_N
 
 
-def test_the_last_fit_is_purged_against_the_holdout():
+def test_a_row_whose_label_the_holdouts_bars_decide_is_in_no_part_but_stays_context():
     plain = at_once(market(150, max_step=1))
     t1_N = plain.t1_N.copy()
     t1_N[7] = plain.t0_N[-1]
     split, holdout = divided(WalkForward, WALK, dataclasses.replace(plain, t1_N=t1_N))
     assert holdout is not None
-    assert set(range(len(split.development))) - set(split.final_N.tolist()) == {7}
+    assert plain.t0_N[7] not in split.development.t0_N
+    assert len(split.development) + 1 == len(holdout.context_NF)
 
 
 @settings(max_examples=60, deadline=None)
@@ -181,7 +189,7 @@ def test_fixed_fractions_predict_validation_and_test_by_one_fit_on_the_training_
     train_end, validation_end = round(0.6 * n_rows), round(0.8 * n_rows)
     assert split.validation == slice(train_end, validation_end)
     assert split.test == slice(validation_end, n_rows)
-    embargo = np.min(np.diff(samples.t0_N))
+    embargo = bar_length(samples.t0_N)
     for fold in split.folds:
         check_fold(samples, fold, embargo)
     assert split.folds[-1].block == slice(train_end, n_rows)

@@ -66,11 +66,12 @@ def trained(folder, *overrides):
 def written(folder):
     """Return the files of a run."""
     files = sorted((folder / "out" / "results").glob("*.json"))
+    manifest = folder / "deploy" / "manifest.json"
     return {
         "folder": folder,
         "results": {file.stem: json.loads(file.read_text()) for file in files},
         "record": json.loads((folder / "out" / "run.json").read_text()),
-        "manifest": json.loads((folder / "deploy" / "manifest.json").read_text()),
+        "manifest": json.loads(manifest.read_text()) if manifest.exists() else None,
     }
 
 

@@ -41,8 +41,8 @@ def sealed(finished, symbol):
     settings = train_settings(composed(*TINY, *LENIENT))
     choices = {name: getattr(settings, name) for name in ("features", "events", "labels")}
     rows = event_table(settings.source, symbol, seed=settings.seed, **choices).samples()
-    n_development = finished.record["symbols"][symbol]["development_rows"]
-    return rows.take(slice(n_development, len(rows))), rows.x_NF[:n_development]
+    n_before = len(rows) - finished.record["symbols"][symbol]["holdout_rows"]
+    return rows.take(slice(n_before, len(rows))), rows.x_NF[:n_before]
 
 
 @pytest.fixture(scope="module")

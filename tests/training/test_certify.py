@@ -61,7 +61,7 @@ def test_the_saved_artifact_is_scored_on_the_sealed_rows_with_their_context(
     scores = score_holdout(holdout, tmp_path / model.name, base_rate=0.6, payoff=PAYOFF)
 
     saved, rows = load_model(tmp_path / model.name), holdout.samples
-    p_N = saved.predict_proba(rows.x_NF, split.development.x_NF)[:, 1]
+    p_N = saved.predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
     cold_N = saved.predict_proba(rows.x_NF)[:, 1]
     assert np.array_equal(p_N, cold_N) is (file == "logistic")
     for name, value in classification_metrics(rows.y_N, p_N).items():
