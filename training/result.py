@@ -6,7 +6,7 @@ Axes: N rows of development.
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -118,15 +118,7 @@ def training_result(
         out_of_fold=scores["out_of_fold"],
         no_skill=no_skill,
         expectancy={
-            name: expectancy_r(
-                development.y_N[rows],
-                trained.p_N[rows],
-                payoff.threshold,
-                payoff.profit_atr,
-                payoff.stop_atr,
-                payoff.cost_atr,
-            )
-            for name, rows in parts.items()
+            name: _expectancy(development, trained, rows, payoff) for name, rows in parts.items()
         },
         label_uniqueness=mean_uniqueness(development),
         sizes={
@@ -148,11 +140,7 @@ def training_result(
             "conf": conf_digest,
         },
         library_versions=dict(library_versions()),
-        cpu_seconds={
-            "fit": trained.cpu.fit,
-            "walk_forward": trained.cpu.walk_forward,
-            "augmentation": trained.cpu.augmentation,
-        },
+        cpu_seconds=asdict(trained.cpu),
     )
 
 
@@ -195,6 +183,14 @@ def _scores(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]
 
 def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]:
     return dict(no_skill_metrics(development.y_N[rows], trained.base_rate_N[rows]))
+
+
+def _expectancy(
+    development: Samples, trained: Trained, rows: Any, payoff: Payoff
+) -> dict[str, Any]:
+    y_N, p_N = development.y_N[rows], trained.p_N[rows]
+    barriers = (payoff.profit_atr, payoff.stop_atr, payoff.cost_atr)
+    return dict(expectancy_r(y_N, p_N, payoff.threshold, *barriers))
 
 
 def _history(split: Split, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:
