@@ -88,7 +88,7 @@ def show(
 
 def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     """Print where the processor time went."""
-    headings = ["", "fit", "walk-forward", "augmentation", "total", "share of fits"]
+    headings = ["", "fit", "walk-forward", "augmentation", "total", "of the fits"]
     table = _table("CPU seconds", "", headings)
     for name, parts in cost["cpu_seconds_by_model"].items():
         table.add_row(name, *(f"{parts[part]:.1f}" for part in parts), f"{sum(parts.values()):.1f}")
