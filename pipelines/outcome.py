@@ -132,7 +132,8 @@ def _gain(result: Result | None) -> str:
     if "error" in result:
         return "[red]failed[/]"
     scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
-    nats = 1000 * (no_skill["log_loss"] - scores["log_loss"])
+    # Adding zero turns a -0.0 into 0.0.
+    nats = round(1000 * (no_skill["log_loss"] - scores["log_loss"]), 1) + 0.0
     points = 100 * (scores["accuracy"] - no_skill["accuracy"])
     colour = "green" if nats > 0 else "red"
     return f"[{colour}]{nats:+.1f}[/]\n{points:+.1f}"
