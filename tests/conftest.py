@@ -1,11 +1,18 @@
-"""Small markets for every test."""
+"""Small markets for every test, and how properties are searched."""
 
+import os
 from collections.abc import Callable
 
+import hypothesis
 import numpy as np
 import pytest
 
 from market.bars import Bars
+
+# No deadline: busy cores are no fault of the code. A merge is judged on the same examples each
+# time; everybody else searches new ones.
+hypothesis.settings.register_profile("assay", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("assay")
 
 HOUR = np.timedelta64(3_600_000_000, "us")
 
