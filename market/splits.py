@@ -49,8 +49,8 @@ class Split:
         The first ``n_cv`` folds are the cross-validation.
     validation, test : slice
         Rows of ``development`` behind the numbers of the same name.
-    final_N : int64 array or None
-        Rows of the deployed fit; None deploys the last fold's fit.
+    refits : bool
+        Whether the deployed fit is made anew on all of development; else it is the last fold's.
     """
 
     development: Samples
@@ -58,7 +58,7 @@ class Split:
     n_cv: int
     validation: slice
     test: slice
-    final_N: IntArray | None
+    refits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class WalkForward:
             n_cv=self.n_blocks,
             validation=folds[-2].block,
             test=folds[-1].block,
-            final_N=np.arange(n_development),
+            refits=True,
         )
         return split, holdout
 
@@ -217,7 +217,7 @@ class FixedFractions:
             n_cv=self.n_folds,
             validation=slice(train_end, validation_end),
             test=slice(validation_end, n_rows),
-            final_N=None,
+            refits=False,
         )
         return split, None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from training.walk_forward import Task
 # What decides where results are put, or how fast they come, but not what they are.
 PLACES = ("execution", "manifest", "name", "output_dir", "tracking")
 DATA_PLACE = "dir"
+RUNS = Path("runs")
 DIGEST_CHARS = 12
 
 Result = dict[str, Any]
@@ -49,6 +51,7 @@ class TrainingRun:
         self.prepared: dict[str, Prepared] = {}
         self.failed: dict[str, str] = {}
         self.undeployed: dict[str, str] = {}
+        self.written: list[Path] = []
         self.results: dict[str, dict[str, Result]] = {}
         self.logged: dict[tuple[str, str], LoggedModel] = {}
         self.run_id: str | None = None
@@ -66,15 +69,16 @@ class TrainingRun:
         self._prepare()
         folder = self._output_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        leaderboard = folder / "leaderboard.csv"
-        with self._tracked(folder, leaderboard):
+        with self._tracked(folder):
             self._train(folder)
             selections = self._certify(folder)
             code = self._exit_code()
+            leaderboard = folder / "leaderboard.csv"
+            outcome.write_leaderboard(self.results, self.settings.selector, leaderboard)
+            self.written.append(leaderboard)
             # What is live stays live where there is nothing to take its place.
             if code != NOTHING_TRAINED:
                 self._deploy(selections)
-            outcome.write_leaderboard(self.results, self.settings.selector, leaderboard)
         cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
         write_json_atomically(folder / "run.json", self._run_record(selections, cost, code))
         if self.results:
@@ -95,14 +99,15 @@ class TrainingRun:
     def _check_writable(self) -> None:
         """Find out before the work, not after it, that its results could not be kept."""
         for key, folder in (
-            ("output_dir", self.settings.output_dir),
+            ("output_dir", self.settings.output_dir or RUNS),
             ("manifest.path", self.settings.manifest_path.parent),
         ):
             try:
-                if folder is not None:
-                    folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ConfigError(f"{key}: {folder} cannot be made: {error.strerror}") from error
+            if not os.access(folder, os.W_OK):
+                raise ConfigError(f"{key}: {folder} cannot be written to")
 
     def _prepare(self) -> None:
         settings = self.settings
@@ -139,10 +144,10 @@ class TrainingRun:
         if self.settings.output_dir is not None:
             return self.settings.output_dir
         data = {symbol: one.source_digest for symbol, one in self.prepared.items()}
-        return Path("runs") / _digest([self.conf, data])[:DIGEST_CHARS]
+        return RUNS / _digest([self.conf, data])[:DIGEST_CHARS]
 
     @contextmanager
-    def _tracked(self, folder: Path, leaderboard: Path) -> Iterator[None]:
+    def _tracked(self, folder: Path) -> Iterator[None]:
         tracker = self.settings.tracker
         name = f"{'simulated ' if self.simulated else ''}train_all {folder.name}"
         status: Any = "KILLED"
@@ -156,9 +161,9 @@ class TrainingRun:
             raise
         finally:
             counts = {"symbols": len(self.settings.symbols), "symbols_failed": len(self.failed)}
-            artifacts = [leaderboard, self.settings.manifest_path]
-            written = [path for path in artifacts if status == "FINISHED" and path.is_file()]
-            tracker.finish(metrics=counts, tags={}, artifacts=written, status=status)
+            manifest = self.settings.manifest_path
+            tags = {"manifest": str(manifest)} if manifest in self.written else {}
+            tracker.finish(metrics=counts, tags=tags, artifacts=self.written, status=status)
 
     def _train(self, folder: Path) -> None:
         """Train all tasks, longest first; keep the results in the order of the configuration."""
@@ -319,6 +324,7 @@ class TrainingRun:
                 "costs_atr": self.payoff.cost_atr,
             },
         )
+        self.written.append(self.settings.manifest_path)
         for symbol, selection in selections.items():
             if selection.get("model_version") is not None:
                 self.settings.tracker.set_champion(symbol, selection["model_version"])

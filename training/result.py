@@ -121,12 +121,7 @@ def training_result(
             name: _expectancy(development, trained, rows, payoff) for name, rows in parts.items()
         },
         label_uniqueness=mean_uniqueness(development),
-        sizes={
-            "development_rows": len(development),
-            "rows_before_augmentation": trained.final.n_rows,
-            "rows_after_augmentation": trained.final.n_rows_augmented,
-            "rounds": trained.final.n_rounds,
-        },
+        sizes=_sizes(development, trained),
         folds=_folds(split, trained),
         windows=windows(split),
         curves=dict(trained.final.curves),
@@ -147,9 +142,9 @@ def training_result(
 def windows(split: Split) -> dict[str, Any]:
     """Return first and last decision time and number of rows of each part of development."""
     development = split.development
-    deployed_N = split.folds[-1].train_N if split.final_N is None else split.final_N
+    deployed = development if split.refits else development.take(split.folds[-1].train_N)
     return {
-        "train": window(development.take(deployed_N)),
+        "train": window(deployed),
         "validation": window(development.take(split.validation)),
         "test": window(development.take(split.test)),
     }
@@ -175,6 +170,15 @@ def library_versions() -> Mapping[str, str]:
 
 def _utc(moment: np.datetime64) -> str:
     return f"{np.datetime_as_string(moment, unit='s')}+00:00"
+
+
+def _sizes(development: Samples, trained: Trained) -> dict[str, int]:
+    return {
+        "development_rows": len(development),
+        "rows_before_augmentation": trained.final.n_rows,
+        "rows_after_augmentation": trained.final.n_rows_augmented,
+        "rounds": trained.final.n_rounds,
+    }
 
 
 def _scores(development: Samples, trained: Trained, rows: Any) -> dict[str, Any]:

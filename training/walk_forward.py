@@ -217,7 +217,8 @@ def train_task(task: Task) -> Trained:
         raise ModelError(f"validation or test could not be predicted: {errors[-1]}")
     augmented_s = trainer.augmentation_s
     walked_cpu_s = time.process_time()
-    deployed = last if split.final_N is None else trainer.fit(split.final_N, "final fit")
+    all_N = np.arange(len(split.development))
+    deployed = trainer.fit(all_N, "final fit") if split.refits else last
     # Whatever an earlier run left there would be deployed along.
     shutil.rmtree(task.folder, ignore_errors=True)
     deployed.model.save(task.folder)

@@ -83,7 +83,7 @@ def test_a_walk_forward_fits_on_all_that_was_known_and_on_nothing_else(
     assert len(sizes) == split.n_cv == n_blocks
     assert max(sizes) - min(sizes) <= 1
     assert (split.validation, split.test) == (split.folds[-2].block, split.folds[-1].block)
-    assert split.final_N.tolist() == list(range(n_development))
+    assert split.refits
     if holdout is None:
         assert n_development == n_rows
         return
@@ -136,9 +136,7 @@ def reachable(thing):
 def test_no_holdout_row_can_be_reached_from_the_split():
     split, holdout = divided(WalkForward, WALK, market(100, max_span=60))
     arrays = reachable(split)
-    assert {id(split.development.t0_N), id(split.folds[2].train_N), id(split.final_N)} <= set(
-        map(id, arrays)
-    )
+    assert {id(split.development.t0_N), id(split.folds[2].train_N)} <= set(map(id, arrays))
     assert {len(one) for one in arrays if len(one) > len(split.development)} == set()
     assert max(one.max() for one in arrays if one.dtype.kind == "i") < len(split.development)
     assert split.development.t0_N[-1] < holdout.samples.t0_N[0]
@@ -184,7 +182,7 @@ def test_fixed_fractions_predict_validation_and_test_by_one_fit_on_the_training_
     samples = market(n_rows, seed, max_span=span)
     split, holdout = divided(FixedFractions, FIXED, samples)
     assert holdout is None
-    assert split.final_N is None
+    assert not split.refits
     assert split.development is samples
     train_end, validation_end = round(0.6 * n_rows), round(0.8 * n_rows)
     assert split.validation == slice(train_end, validation_end)

@@ -35,7 +35,7 @@ def case(first_fails: bool = False) -> tuple[Split, Trained]:
     development = samples(np.arange(24.0).reshape(12, 2), Y_N)
     blocks = [slice(4, 6), slice(6, 8), slice(8, 10), slice(10, 12)]
     folds = tuple(Fold(np.arange(block.start - 1), block, 1) for block in blocks)
-    split = Split(development, folds, 4, blocks[2], blocks[3], np.arange(11))
+    split = Split(development, folds, 4, blocks[2], blocks[3], refits=True)
     p_N, rate_N = P_N.copy(), np.repeat([math.nan, math.nan, 0.25, 0.5, 0.6, 0.75], 2)
     errors: list[str | None] = [None] * 4
     if first_fails:
@@ -165,7 +165,7 @@ def test_the_rest_of_the_result_says_what_was_done() -> None:
         "rows": 2,
     }
     assert result.windows["test"] == test_window
-    assert result.windows["train"]["rows"] == 11
+    assert result.windows["train"]["rows"] == 12
 
 
 def test_importances_are_ranked_and_ties_go_by_name() -> None:
