@@ -10,7 +10,7 @@ import polars as pl
 
 from market.bars import DataError, FloatArray, TimeArray
 
-SUFFIXES = (".parquet", ".csv")
+ENDINGS = (".parquet", ".csv", ".csv.gz")
 SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]{0,63}")
 # 01/02/2024 is refused: nobody can know which is the month. A dot has the day first.
 UNAMBIGUOUS_DATE = r"^\s*(\d{4}\D|\d{1,2}\.\d{1,2}\.\d{4})"
@@ -35,8 +35,9 @@ def symbol_files(folder: Path) -> dict[str, list[Path]]:
         raise DataError(f"{folder}: no such folder")
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            files.setdefault(path.stem, []).append(path)
+        found = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+        if found is not None and not path.name.startswith("."):
+            files.setdefault(path.name[: -len(found)], []).append(path)
     if not files:
         raise DataError(f"{folder}: no .parquet or .csv file named after a symbol")
     return files
