@@ -1,50 +1,87 @@
-"""A folder of price files, one per symbol: Parquet, or CSV with a header."""
+"""A folder of price files, one per symbol, in any usual format: read, checked, reported on."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
-from market.bars import Bars, DataError, FloatArray, TimeArray
-from market.data_files import (
-    check_increasing,
-    check_names,
-    file_digest,
-    first_row,
-    numbers,
-    only_file,
-    read_frame,
-    some,
-    symbol_files,
-    utc_times,
-)
-
-TIME_NAMES = ("timestamp", "time", "datetime", "date")
-PRICES = ("open", "high", "low", "close")
+from market.bar_checks import checked
+from market.bar_grid import length_text
+from market.bar_report import BarReport
+from market.bars import Bars, DataError
+from market.data_files import SYMBOL, file_digest
+from market.file_names import bar_length as parsed_length
+from market.file_names import name_pattern as compiled_pattern
+from market.file_names import price_files
+from market.price_file import ReadOptions, read_price_file
+from market.raw_bars import RawBars
 
 
 class BarFiles:
-    """Bars in files named after their symbol (``EURUSD.parquet``, ``EURUSD.csv``).
+    """Bars in files whose names begin with their symbol (``EURUSD.parquet``, ``EURUSD_H1.csv.gz``).
 
-    Columns, in any case: a time (timestamp, time, datetime or date: the bar's start, UTC where no
-    zone is given), open, high, low, close, and volume where there is one (0 where not). A bar is as
-    long as the commonest step between two; one that is still forming is left out.
+    Whatever is None is found out, file by file. Times are bar starts.
 
     Parameters
     ----------
     dir : str
-        The folder.
+        The folder, or one file.
+    name_pattern : str or None
+        Regular expression for file names without endings, with a group ``symbol`` and perhaps one
+        ``length``.
+    separator, encoding, header, decimal, time_format, time_zone, columns
+        As `ReadOptions` has them.
+    bar_length : str or None
+        ``5min``, ``1h``, ``1d``; None for the commonest step. Of two files for one symbol, the one
+        whose name says this length is read. Bars are never resampled.
+    max_dropped : float
+        Most rows of a file that may be dropped as bad, as a share in [0, 1].
+    clock : callable
+        Returns the time now, aware of its zone.
 
     Raises
     ------
     DataError
         If the folder does not exist or holds no such file.
+    ValueError
+        If a setting cannot be used; the sentence begins with its name.
     """
 
-    def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
+    def __init__(
+        self,
+        *,
+        dir: str,  # noqa: A002 - named as its key, data.dir
+        name_pattern: str | None,
+        separator: str | None,
+        encoding: str | None,
+        header: bool | None,
+        decimal: str | None,
+        time_format: str | None,
+        time_zone: str | None,
+        bar_length: str | None,
+        columns: dict[str, str | int | None] | None,
+        max_dropped: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not 0 <= max_dropped <= 1:
+            raise ValueError(f"max_dropped must be from 0 to 1, was {max_dropped}")
+        if name_pattern is not None:
+            compiled_pattern(name_pattern)
         self.folder = Path(dir).expanduser()
-        self.files = symbol_files(self.folder)
+        self.options = ReadOptions(
+            separator=separator,
+            encoding=encoding,
+            header=header,
+            decimal=decimal,
+            time_format=time_format,
+            time_zone=time_zone,
+            columns=columns or {},
+        )
+        self.bar_length = None if bar_length is None else _length(bar_length)
+        self.max_dropped = max_dropped
+        self.clock = clock
+        self.files = price_files(self.folder, name_pattern)
 
     @property
     def symbols(self) -> list[str]:
@@ -53,85 +90,66 @@ class BarFiles:
 
     def digest(self, symbol: str) -> str:
         """Return the SHA-256 of the symbol's file, in hexadecimal."""
-        return file_digest(only_file(self.files, symbol))
+        return file_digest(self._file(symbol)[0])
+
+    def raw(self, symbol: str) -> RawBars:
+        """Return the rows of one symbol's file as they stand."""
+        return read_price_file(self._file(symbol)[0], self.options)
+
+    def read(self, symbol: str) -> tuple[Bars, BarReport]:
+        """Return one symbol's bars and what was found in its file.
+
+        Raises
+        ------
+        DataError
+            If they cannot be used; one line naming file, row and column.
+        """
+        path, named_length = self._file(symbol)
+        now_utc = self.clock().astimezone(UTC).replace(tzinfo=None)
+        return checked(
+            read_price_file(path, self.options),
+            symbol=symbol,
+            length=self.bar_length,
+            max_dropped=self.max_dropped,
+            now_utc=np.datetime64(now_utc, "us"),
+            named_length=named_length,
+            sha256=file_digest(path),
+        )
 
     def bars(self, symbol: str) -> Bars:
-        """Read and check one symbol's bars; raises DataError naming file, row and column."""
-        path = only_file(self.files, symbol)
-        frame = read_frame(path)
-        names = [name.strip().lower() for name in frame.columns]
-        check_names(names, path)
-        frame.columns = names
-        time_name = next((name for name in TIME_NAMES if name in frame.columns), None)
-        missing = [name for name in PRICES if name not in frame.columns]
-        if time_name is None or missing:
-            wanted = missing if time_name else ["timestamp", *missing]
+        """Return one symbol's bars; raises DataError as `read` does."""
+        return self.read(symbol)[0]
+
+    def _file(self, symbol: str) -> tuple[Path, np.timedelta64 | None]:
+        files = self.files[symbol]
+        path, length = files[0]
+        if not SYMBOL.fullmatch(symbol):
             raise DataError(
-                f"{path.name}: no column {', '.join(wanted)}; found {some(frame.columns)}"
+                f"{path.name}: {symbol!r} cannot be a symbol; rename the file to at most 64 "
+                "letters, digits and ._#-, beginning with a letter or digit"
             )
-        if len(frame) < 2:
-            raise DataError(f"{path.name}: {len(frame)} bars, at least 2 are needed")
-        start_T = utc_times(frame[time_name], path)
-        _check_times(start_T, time_name, path)
-        open_T, high_T, low_T, close_T = (
-            numbers(frame[name], path, "a price above 0") for name in PRICES
-        )
-        volume_T, step = _volumes(frame, path), _usual_step(start_T)
-        bars = Bars(symbol, start_T, open_T, high_T, low_T, close_T, volume_T, step)
-        _check_prices(bars, path)
-        # The last bar may still be forming: what it says now is not what it will have said.
-        is_complete = bars.close_time_T[-1] <= _now()
-        return bars if is_complete else bars.until(len(bars) - 1)
+        if len(files) == 1:
+            return path, length
+        fitting = [file for file in files if file[1] is not None and file[1] == self.bar_length]
+        if len(fitting) == 1:
+            return fitting[0]
+        raise DataError(_too_many(symbol, fitting or files))
 
 
-def _volumes(frame: pl.DataFrame, path: Path) -> FloatArray:
-    if "volume" not in frame.columns or frame["volume"].is_null().all():
-        return np.zeros(len(frame))
-    volume_T = numbers(frame["volume"], path, "a volume of 0 or more")
-    bad_T = ~(np.isfinite(volume_T) & (volume_T >= 0))
-    if bad_T.any():
-        row = first_row(bad_T)
-        raise DataError(
-            f"{path.name}, row {row}, column volume: {volume_T[row - 1]}, "
-            "expected a volume of 0 or more"
-        )
-    return volume_T
+def _too_many(symbol: str, files: list[tuple[Path, np.timedelta64 | None]]) -> str:
+    names = " and ".join(path.name for path, _ in files)
+    which = "both" if len(files) == 2 else "all"
+    lengths = [length_text(length) for _, length in files if length is not None]
+    if len(set(lengths)) == len(files):
+        return f"{names} are {which} {symbol}; choose one by data.bar_length ({', '.join(lengths)})"
+    return f"{names} are {which} {symbol}; keep one"
 
 
-def _usual_step(start_T: TimeArray) -> np.timedelta64:
-    steps, counts = np.unique(np.diff(start_T), return_counts=True)
-    return np.timedelta64(steps[np.argmax(counts)])
-
-
-def _check_times(start_T: TimeArray, name: str, path: Path) -> None:
-    check_increasing(start_T, name, path)
-    if start_T[-1] > _now():
-        row = first_row(start_T > _now())
-        raise DataError(
-            f"{path.name}, row {row}, column {name}: {start_T[row - 1]} is in the future"
-        )
-
-
-def _check_prices(bars: Bars, path: Path) -> None:
-    for name in PRICES:
-        price_T = getattr(bars, f"{name}_T")
-        bad_T = ~(np.isfinite(price_T) & (price_T > 0))
-        if bad_T.any():
-            row = first_row(bad_T)
-            raise DataError(
-                f"{path.name}, row {row}, column {name}: {price_T[row - 1]}, expected a price "
-                "above 0"
-            )
-    top_T = np.maximum(bars.open_T, bars.close_T)
-    bottom_T = np.minimum(bars.open_T, bars.close_T)
-    outside_T = (bars.high_T < top_T) | (bars.low_T > bottom_T)
-    if outside_T.any():
-        row = first_row(outside_T)
-        raise DataError(
-            f"{path.name}, row {row}: open {bars.open_T[row - 1]} or close {bars.close_T[row - 1]} "
-            f"lies outside low {bars.low_T[row - 1]} to high {bars.high_T[row - 1]}"
-        )
-
-
-def _now() -> np.datetime64:
-    return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
+def _length(text: str) -> np.timedelta64:
+    try:
+        length = parsed_length(text)
+    except ValueError:
+        length = None
+    if length is None:
+        raise ValueError(f"bar_length must be such as 5min, 1h or 1d, or null, was {text!r}")
+    return length

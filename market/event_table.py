@@ -28,6 +28,8 @@ class EventTable:
     t1_N : datetime64[us] array, shape (n_events,)
         When the label was known; NaT where undecided.
     weight_N : float64 array, shape (n_events,)
+    n_timed_out : int or None
+        Labels decided by the time limit; None where labels were made elsewhere.
     """
 
     symbol: str
@@ -37,6 +39,7 @@ class EventTable:
     label_N: npt.NDArray[np.int8]
     t1_N: TimeArray
     weight_N: FloatArray
+    n_timed_out: int | None
 
     def __len__(self) -> int:
         return len(self.t0_N)

@@ -55,7 +55,7 @@ class SmcEvents:
             if wanted:
                 fired_T = np.where(condition_T != 0, condition_T, fired_T)
         fired_T[: state.warmup_bars] = 0
-        bar_N = _spaced(np.flatnonzero(fired_T), self.min_spacing_bars)
+        bar_N = spaced(np.flatnonzero(fired_T), self.min_spacing_bars)
         return bar_N, fired_T[bar_N]
 
 
@@ -69,7 +69,8 @@ class EveryBar:
 
 
 @compiled
-def _spaced(bar_N: IndexArray, min_spacing_bars: int) -> IndexArray:
+def spaced(bar_N: IndexArray, min_spacing_bars: int) -> IndexArray:
+    """Return the bars that are left when each is followed by none nearer than the spacing."""
     kept_N = np.zeros(len(bar_N), dtype=np.bool_)
     last = -min_spacing_bars
     for n in range(len(bar_N)):

@@ -1,7 +1,9 @@
-"""One symbol's event table, wherever its data comes from."""
+"""One symbol's events and what there is to say about its data, wherever that comes from."""
 
 from market.bar_files import BarFiles
+from market.bar_report import report_of
 from market.build import build_event_table
+from market.data_report import DataReport, event_report
 from market.event_table import EventTable
 from market.events import EveryBar, SmcEvents
 from market.features.smc import SmcFeatures
@@ -12,7 +14,7 @@ from market.table_files import TableFiles
 Source = SimulatedMarket | BarFiles | TableFiles
 
 
-def event_table(
+def read_symbol(
     source: Source,
     symbol: str,
     *,
@@ -20,7 +22,7 @@ def event_table(
     features: SmcFeatures,
     events: SmcEvents | EveryBar,
     labels: TripleBarrier,
-) -> EventTable:
+) -> tuple[EventTable, DataReport]:
     """Read or simulate one symbol; a table brings its own features and labels.
 
     Raises
@@ -29,9 +31,15 @@ def event_table(
         If the symbol's data cannot be used.
     """
     if isinstance(source, TableFiles):
-        return source.table(symbol)
-    bars = source.bars(symbol, seed) if isinstance(source, SimulatedMarket) else source.bars(symbol)
-    return build_event_table(bars, features=features, events=events, labels=labels)
+        table = source.table(symbol)
+        return table, DataReport(symbol, None, event_report(table))
+    if isinstance(source, SimulatedMarket):
+        bars = source.bars(symbol, seed)
+        bar_report = report_of(bars)
+    else:
+        bars, bar_report = source.read(symbol)
+    table = build_event_table(bars, features=features, events=events, labels=labels)
+    return table, DataReport(symbol, bar_report, event_report(table))
 
 
 def source_digest(source: Source, symbol: str, seed: int) -> str:

@@ -82,6 +82,7 @@ class TableFiles:
             label_N=label_N,
             t1_N=_label_ends(frame, t0_N, decided_N, path),
             weight_N=_weights(frame, decided_N, path),
+            n_timed_out=None,
         )
 
 

@@ -7,6 +7,7 @@ swing at its own bar read the future: their swings, order blocks and structure b
 later bars are removed. Here no row changes when later bars come or go.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ from market.features.indicators import (
 from market.features.readings import Readings, Side, trend_bias
 from market.features.structure import Structure, market_structure, swing_highs
 from market.features.zones import Prices, gap_bars, track_gaps, track_order_blocks
+
+# What is left of the value that a smoothed indicator was started with once it has settled.
+SETTLED_SHARE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,31 @@ class SmcFeatures:
         indicator_bars = max(self.atr_bars, self.rsi_bars, self.ema_bars, self.trend_bars)
         return max(indicator_bars, 2 * self.swing_length + 1) + self.zscore_bars
 
+    @property
+    def structure_bars(self) -> int:
+        """Bars after which a swing, block or gap from before them no longer lives."""
+        return 2 * self.swing_length + 1 + self.block_lookback_bars + self.max_age_bars
+
+    @property
+    def history_bars(self) -> int:
+        """Bars, its own included, from which a row is what any longer history makes it.
+
+        ATR, RSI and EMA never quite forget the bar they were started at: they are given the time
+        in which its share falls to 1e-12. A z-score then looks back over settled values, at blocks
+        that may have formed `structure_bars` before. With the declared parameters these are 1,022
+        bars.
+
+        Measured on hourly bars of 16 symbols: at 16,000 cuts the last bar of so many fired the
+        same conditions as with the whole history, and its values were the same to 1e-9. 800 bars
+        did as well; with 700 values were the same to 1e-8, with 600 to 1e-6, with 500 to 2e-5, with
+        400 to 0.003, while 300 were wrong by more than 0.001 in 44% of cuts. With other parameters
+        (five sets tried) rounding came through in z-scores of nearly constant windows, at most
+        2e-8 and in at most 5 of 960 rows.
+        """
+        weights = (1.0 / self.atr_bars, 1.0 / self.rsi_bars, 2.0 / (self.ema_bars + 1))
+        settling_bars = max(_settling_bars(weight) for weight in weights)
+        return max(settling_bars, self.trend_bars) + self.zscore_bars + self.structure_bars
+
     def state(self, bars: Bars) -> SmcState:
         """Read the bars, each value from its own bar and those before it."""
         readings = self._read(bars)
@@ -252,6 +281,11 @@ class SmcFeatures:
         return Side(
             prices, blocks, track_gaps(prices, gap_T, max_age_bars=self.max_age_bars), gap_T
         )
+
+
+def _settling_bars(weight: float) -> int:
+    """Bars after which a start value is forgotten, if each bar replaces ``weight`` of the mean."""
+    return 1 if weight >= 1 else math.ceil(math.log(SETTLED_SHARE) / math.log1p(-weight))
 
 
 def _check_at_least(least: int, arguments: dict[str, int] | dict[str, float]) -> None:

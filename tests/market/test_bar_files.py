@@ -1,325 +1,194 @@
-"""Price files: how they may be spelled, and the one line that says what is wrong."""
+"""A folder of price files: which file is a symbol's, and what is said of it."""
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import polars as pl
 import pytest
 
-from market.bar_files import BarFiles
 from market.bars import DataError
+from tests.market.conftest import bar_files
 
+HOUR = np.timedelta64(1, "h")
 TEXT = """timestamp,open,high,low,close,volume
 2024-01-01 00:00:00,1,2,0.5,1.5,10
 2024-01-01 01:00:00,1.5,3,1,2,20
 2024-01-01 02:00:00,2,2.5,1.75,2.25,30
 """
-HOURS = np.datetime64("2024-01-01", "us") + np.arange(3) * np.timedelta64(1, "h")
+HOURS = np.datetime64("2024-01-01", "us") + np.arange(3) * HOUR
 
 
-def read(folder, text):
+def write(folder, text=TEXT, name="EURUSD.csv"):
     content = text if isinstance(text, bytes) else text.encode()
-    (folder / "EURUSD.csv").write_bytes(content)
-    return BarFiles(dir=str(folder)).bars("EURUSD")
+    (folder / name).write_bytes(content)
+    return folder
 
 
-def read_parquet(folder, **columns):
-    """Three bars; the columns given take the place of the usual ones."""
-    frame = pl.read_csv(TEXT.encode()).with_columns(timestamp=pl.Series(HOURS))
-    frame = frame.with_columns(**columns)
-    frame.write_parquet(folder / "EURUSD.parquet")
-    return BarFiles(dir=str(folder)).bars("EURUSD")
-
-
-def refusal(folder, text):
+def refusal(folder, symbol="EURUSD", **settings):
     with pytest.raises(DataError) as error:
-        read(folder, text)
+        bar_files(folder, **settings).read(symbol)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def times(*texts):
-    """The three bars with other times, from the first on."""
-    lines = TEXT.splitlines()
-    for row, text in enumerate(texts, start=1):
-        lines[row] = text + lines[row][19:]
-    return "\n".join(lines)
+def later(hours, text=TEXT):
+    """The same bars a few hours later or earlier."""
+    first = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
+    starts = iter(f"{first + timedelta(hours=t):%Y-%m-%d %H:%M:%S}" for t in range(3))
+    return re.sub(r"2024-01-01 0\d:00:00", lambda _: next(starts), text)
 
 
-def test_a_csv_file_is_read_as_it_stands(tmp_path):
-    bars = read(tmp_path, TEXT)
-    assert (bars.symbol, len(bars), bars.length) == ("EURUSD", 3, np.timedelta64(1, "h"))
+def test_a_file_is_read_as_it_stands_and_reported_on(tmp_path):
+    source = bar_files(write(tmp_path))
+    bars, report = source.read("EURUSD")
+    assert (bars.symbol, len(bars), bars.length) == ("EURUSD", 3, HOUR)
     assert (bars.start_T == HOURS).all()
     assert bars.start_T.dtype == np.dtype("datetime64[us]")
-    assert bars.open_T.tolist() == [1, 1.5, 2]
-    assert bars.high_T.tolist() == [2, 3, 2.5]
-    assert bars.low_T.tolist() == [0.5, 1, 1.75]
-    assert bars.close_T.tolist() == [1.5, 2, 2.25]
+    assert [bars.open_T.tolist(), bars.high_T.tolist()] == [[1, 1.5, 2], [2, 3, 2.5]]
+    assert [bars.low_T.tolist(), bars.close_T.tolist()] == [[0.5, 1, 1.75], [1.5, 2, 2.25]]
     assert bars.volume_T.tolist() == [10, 20, 30]
+    reading = report.reading
+    assert (reading.file, reading.rows, reading.format.kind[:3]) == ("EURUSD.csv", 3, "CSV")
+    assert reading.sha256 == source.digest("EURUSD")
+    assert (source.bars("EURUSD").close_T == bars.close_T).all()
+    assert source.raw("EURUSD").row_T.tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "Timestamp,Open,HIGH,low,Close,VOLUME",
-        "time, open, high, low, close, volume",
-        "DATE,OPEN,HIGH,LOW,CLOSE,Volume",
-        '"Datetime","open","high","low","close","volume"',
-        "\ufefftimestamp,open,high,low,close,volume",
-    ],
-)
-def test_a_header_may_be_spelled_in_any_case(tmp_path, header):
-    text = TEXT.replace("timestamp,open,high,low,close,volume", header)
-    bars = read(tmp_path, text)
-    assert (bars.start_T == HOURS).all()
-    assert bars.volume_T.tolist() == [10, 20, 30]
-
-
-def test_columns_may_stand_in_any_order_beside_others(tmp_path):
-    frame = pl.read_csv(TEXT.encode())
-    order = ["close", "note", "low", "volume", "high", "timestamp", "open"]
-    bars = read(tmp_path, frame.with_columns(note=pl.lit("x")).select(order).write_csv())
+def test_a_parquet_file_is_read_too(tmp_path):
+    frame = pl.read_csv(TEXT.encode()).with_columns(timestamp=pl.Series(HOURS))
+    frame.write_parquet(tmp_path / "EURUSD.parquet")
+    bars, report = bar_files(tmp_path).read("EURUSD")
     assert bars.close_T.tolist() == [1.5, 2, 2.25]
-    assert (bars.start_T == HOURS).all()
-
-
-def test_volume_is_zero_where_there_is_none(tmp_path):
-    no_column = "\n".join(line.rpartition(",")[0] for line in TEXT.splitlines())
-    assert read(tmp_path, no_column).volume_T.tolist() == [0, 0, 0]
-    no_value = no_column.replace("close", "close,volume").replace("5\n", "5,\n")
-    assert read(tmp_path, no_value).volume_T.tolist() == [0, 0, 0]
+    assert report.reading.format.kind == "Parquet"
 
 
 @pytest.mark.parametrize(
-    ("texts", "first"),
-    [
-        (("2024-01-01T00:00:00", "2024-01-01T01:00:00", "2024-01-01T02:00:00"), "2024-01-01T00:00"),
-        (("2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00"), "2024-01-01T00:00"),
-        (("2024-01-01T02:00:00+02:00", "2024-01-01T03:00:00+02:00", "2024-01-01T04:00:00+02:00"),
-         "2024-01-01T00:00"),
-        (("2024-03-31T01:00:00+01:00", "2024-03-31T03:00:00+02:00", "2024-03-31T04:00:00+02:00"),
-         "2024-03-31T00:00"),
-        (("2024-01-01T00:00:00Z", "2024-01-01T01:00:00Z", "2024-01-01T02:00:00Z"), "2024-01-01"),
-        (("2024-01-01 00:00:00.250", "2024-01-01 01:00:00.250", "2024-01-01 02:00:00.250"),
-         "2024-01-01T00:00:00.250"),
-        (("2024.01.01 00:00", "2024.01.01 01:00", "2024.01.01 02:00"), "2024-01-01"),
-        (("2024/01/01 00:00", "2024/01/01 01:00", "2024/01/01 02:00"), "2024-01-01"),
-        (("02.01.2024 00:00:00.000", "02.01.2024 01:00:00.000", "02.01.2024 02:00:00.000"),
-         "2024-01-02"),
-        (("1704067200", "1704070800", "1704074400"), "2024-01-01"),
-        (("1704067200000", "1704070800000", "1704074400000"), "2024-01-01"),
-        (("1704067200000000", "1704070800000000", "1704074400000000"), "2024-01-01"),
-        (("1704067200000000000", "1704070800000000000", "1704074400000000000"), "2024-01-01"),
-    ],
-)  # fmt: skip
-def test_times_may_be_spelled_in_many_ways(tmp_path, texts, first):
-    bars = read(tmp_path, times(*texts))
-    assert (bars.start_T == np.datetime64(first, "us") + np.arange(3) * bars.length).all()
-    assert bars.length == np.timedelta64(1, "h")
-
-
-def test_dates_alone_are_daily_bars(tmp_path):
-    bars = read(tmp_path, times("2024-01-01", "2024-01-02", "2024-01-03"))
-    assert bars.length == np.timedelta64(1, "D")
-    assert bars.start_T[2] == np.datetime64("2024-01-03")
-
-
-def test_the_bar_length_is_the_commonest_step_not_the_shortest_or_the_mean(tmp_path):
-    hours = np.array([0, 1, 2, 3, 3.5, 10, 17.5, 28, 40])
-    lines = [f"{HOURS[0] + np.timedelta64(int(h * 60), 'm')},1,2,0.5,1.5" for h in hours]
-    bars = read(tmp_path, "\n".join(["timestamp,open,high,low,close", *lines]))
-    assert bars.length == np.timedelta64(1, "h")
-
-
-@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
-@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York", "Asia/Kolkata"])
-def test_parquet_times_are_utc_where_they_name_no_zone_and_else_converted(tmp_path, zone, unit):
-    utc = pl.Series(HOURS.astype("datetime64[us]")).dt.replace_time_zone("UTC")
-    there = utc.dt.replace_time_zone(None) if zone is None else utc.dt.convert_time_zone(zone)
-    bars = read_parquet(tmp_path, timestamp=there.dt.cast_time_unit(unit))
-    assert (bars.start_T == HOURS).all()
-    assert bars.start_T.dtype == np.dtype("datetime64[us]")
-
-
-@pytest.mark.parametrize("dtype", [pl.Float32, pl.Int32, pl.Decimal(10, 3), pl.String])
-def test_parquet_prices_may_be_any_kind_of_number(tmp_path, dtype):
-    bars = read_parquet(tmp_path, high=pl.Series([2, 3, 4]).cast(dtype))
-    assert bars.high_T.tolist() == [2, 3, 4]
-    assert bars.high_T.dtype == np.float64
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "finding"),
-    [
-        (
-            "01:00:00,",
-            "00:00:00,",
-            ", row 2, column timestamp: 2024-01-01T00:00:00.000000 is not a",
-        ),
-        (
-            "02:00:00,",
-            "00:30:00,",
-            ", row 3, column timestamp: 2024-01-01T00:30:00.000000 is not a",
-        ),
-        ("2024-01-01 01:00:00,", ",", ", row 2, column timestamp: is empty"),
-        ("2024-01-01 01:00:00", "noon", ", row 2, column timestamp: 'noon' is not a time such as"),
-        ("2024-01-01 01", "2024-02-30 01", ", row 2, column timestamp: '2024-02-30 01:00:00' is n"),
-        ("2024-01-01", "01/02/2024", ", row 1, column timestamp: '01/02/2024 00:00:00' is not a"),
-        ("2024-01-01", "01-02-2024", ", row 1, column timestamp: '01-02-2024 00:00:00' is not a"),
-        (" 01:00:00", "T01:00:00Z", ", row 2, column timestamp: '2024-01-01T01:00:00Z' is not a"),
-        ("1.5,3,1,2,20", "oops,3,1,2,20", ", row 2, column open: 'oops', expected a price above 0"),
-        ("1.5,3,1,2,20", "1,'3',1,2,20", ", row 2, column high: \"'3'\", expected a price above 0"),
-        ("1.5,3,1,2,20", "1,3,,2,20", ", row 2, column low: nan, expected a price above 0"),
-        ("1.5,3,1,2,20", "1,3,1,NaN,20", ", row 2, column close: nan, expected a price above 0"),
-        ("1.5,3,1,2,20", "1,inf,1,2,20", ", row 2, column high: inf, expected a price above 0"),
-        ("1.5,3,1,2,20", "1,3,0,2,20", ", row 2, column low: 0.0, expected a price above 0"),
-        ("1.5,3,1,2,20", "-1,3,1,2,20", ", row 2, column open: -1.0, expected a price above 0"),
-        ("1.5,3,1,2,20", "1,1,3,2,20", ", row 2: open 1.0 or close 2.0 lies outside low 3.0 to hi"),
-        ("1.5,3,1,2,20", "4,3,1,2,20", ", row 2: open 4.0 or close 2.0 lies outside low 1.0 to hi"),
-        ("1.5,3,1,2,20", "2,3,1,.9,20", ", row 2: open 2.0 or close 0.9 lies outside low 1.0 to h"),
-        ("1.5,3,1,2,20", "1,3,1,2,-1", ", row 2, column volume: -1.0, expected a volume of 0 or"),
-        ("1.5,3,1,2,20", "1,3,1,2,", ", row 2, column volume: nan, expected a volume of 0 or more"),
-        ("1.5,3,1,2,20", "1,3,1,2,x", ", row 2, column volume: 'x', expected a volume of 0 or mor"),
-        ("1.5,3,1,2,20", "1,3", ", row 2, column volume: nan, expected a volume of 0 or more"),
-        ("1.5,3,1,2,20", "1,3,1,2,20,7,8", ": cannot be read: found more fields than defined in"),
-        ("close,", "last,", ": no column close; found timestamp, open, high, low, last, volume"),
-        (
-            "timestamp,",
-            "when,",
-            ": no column timestamp; found when, open, high, low, close, volume",
-        ),
-        (",", ";", ": no column timestamp, open, high, low, close; found timestamp;open;high;"),
-        ("volume", "open", ": column open is there twice; keep one"),
-        ("volume", "Open ", ": column open is there twice; keep one"),
-        ("volume", "volum\xe9", ": cannot be read: invalid utf-8 sequence"),
-    ],
+    ("settings", "hours"),
+    [({"time_zone": "Europe/Helsinki"}, -2), ({"time_zone": "UTC-5"}, 5), ({}, 0)],
 )
-def test_what_cannot_be_used_is_told_in_one_line(tmp_path, old, new, finding):
-    assert old in TEXT
-    content = TEXT.replace(old, new).encode("latin-1")
-    assert refusal(tmp_path, content).startswith(f"EURUSD.csv{finding}")
+def test_times_are_read_by_the_clock_that_is_set(tmp_path, settings, hours):
+    bars, report = bar_files(write(tmp_path), **settings).read("EURUSD")
+    assert (bars.start_T == HOURS + hours * HOUR).all()
+    assert report.reading.format.time_zone.endswith("(set)" if settings else "(none is given)")
 
 
-@pytest.mark.parametrize(
-    ("content", "finding"),
-    [
-        (b"", "cannot be read: empty CSV"),
-        (b"\n\n", "cannot be read: empty CSV"),
-        (TEXT.encode("utf-16"), "cannot be read: invalid utf-8 sequence"),
-        (TEXT.replace("2.25,30", "2.25,3\xe9").encode("latin-1"), "cannot be read: invalid utf-8"),
-        (TEXT.splitlines()[0], "0 bars, at least 2 are needed"),
-        ("\n".join(TEXT.splitlines()[:2]), "1 bars, at least 2 are needed"),
-    ],
-)
-def test_a_file_without_bars_is_told_in_one_line(tmp_path, content, finding):
-    assert refusal(tmp_path, content).startswith(f"EURUSD.csv: {finding}")
+def test_columns_may_be_named(tmp_path):
+    source = bar_files(write(tmp_path), columns={"close": "high", "high": "high", "volume": 0})
+    assert source.bars("EURUSD").close_T.tolist() == [2, 3, 2.5]
+    assert source.bars("EURUSD").volume_T.tolist() == [0, 0, 0]
 
 
-def test_whole_numbers_that_are_no_moment_are_refused(tmp_path):
-    said = refusal(tmp_path, times("20240101", "20240102", "20240103"))
-    assert said == (
-        "EURUSD.csv, column timestamp: holds 20240101 to 20240103, expected times such as "
-        "2024-01-31 13:00:00, or seconds since 1970"
+def test_what_cannot_be_used_is_told_in_one_line_with_the_file_s_own_names(tmp_path):
+    write(tmp_path, TEXT.replace("open", "Open").replace("1.5,3,1,2,20", "-1,3,1,2,20"))
+    assert refusal(tmp_path) == (
+        "EURUSD.csv, row 2, column Open: -1, expected a price above 0; 1 of 3 rows are bad, at "
+        "most 0 may be dropped (data.max_dropped)"
     )
-
-
-def test_a_bar_that_has_not_begun_is_refused_and_one_that_has_not_ended_left_out(tmp_path):
-    now = datetime.now(UTC).replace(tzinfo=None)
-    texts = [f"{now + timedelta(hours=hours):%Y-%m-%d %H:%M:%S}" for hours in (-2.5, -1.5, 9)]
-    assert refusal(tmp_path, times(*texts)).startswith("EURUSD.csv, row 3, column timestamp: 20")
-    assert refusal(tmp_path, times(*texts)).endswith(" is in the future")
-    texts[2] = f"{now - timedelta(hours=0.5):%Y-%m-%d %H:%M:%S}"
-    assert len(read(tmp_path, times(*texts))) == 2
-
-
-@pytest.mark.parametrize(
-    ("columns", "finding"),
-    [
-        (
-            {"timestamp": pl.Series([1.5, 2.5, 3.5])},
-            "column timestamp: holds Float64, expected tim",
-        ),
-        ({"timestamp": pl.Series([None] * 3)}, "row 1, column timestamp: is empty"),
-        ({"close": pl.Series([None] * 3)}, "row 1, column close: nan, expected a price above 0"),
-        (
-            {"close": pl.Series([[1], [2], [3]])},
-            "column close: holds List(Int64), expected a price",
-        ),
-        ({"close": pl.Series([True] * 3)}, "column close: holds Boolean, expected a price above 0"),
-    ],
-)
-def test_a_parquet_column_of_the_wrong_type_is_told_in_one_line(tmp_path, columns, finding):
-    with pytest.raises(DataError) as error:
-        read_parquet(tmp_path, **columns)
-    assert str(error.value).startswith(f"EURUSD.parquet, {finding}")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_parquet_file_that_ends_too_soon_is_told_in_one_line(tmp_path, share):
-    read_parquet(tmp_path)
-    path = tmp_path / "EURUSD.parquet"
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(DataError, match=r"^EURUSD\.parquet: cannot be read: [^\n]+$"):
-        BarFiles(dir=str(tmp_path)).bars("EURUSD")
-
-
-@pytest.mark.parametrize("name", ["EURUSD.csv", "EURUSD.parquet"])
-def test_a_folder_named_like_a_file_is_refused_whatever_it_holds(tmp_path, name):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "part.csv").write_text(TEXT)
-    with pytest.raises(DataError, match=f"^{name}: is a folder, expected a file$"):
-        BarFiles(dir=str(tmp_path)).bars("EURUSD")
-
-
-def test_a_folder_may_have_any_name(tmp_path):
-    for read_it, name in ((read_parquet, "bars [fx] *"), (lambda at: read(at, TEXT), "[ab]?")):
-        (tmp_path / name).mkdir()
-        assert len(read_it(tmp_path / name)) == 3
-
-
-def test_symbols_are_the_names_of_the_data_files_and_nothing_else(tmp_path):
-    for name in (
-        "EURUSD.csv",
-        "XAUUSD.PARQUET",
-        "EURUSD.txt",
-        ".hidden.csv",
-        "notes.md",
-        "a b.csv",
-    ):
-        (tmp_path / name).write_text(TEXT)
-    files = BarFiles(dir=str(tmp_path))
-    assert files.symbols == ["EURUSD", "XAUUSD", "a b"]
-    assert len(files.bars("EURUSD")) == 3
-    with pytest.raises(DataError, match=r"^a b\.csv: 'a b' cannot be a symbol; rename the file"):
-        files.bars("a b")
+    bars, report = bar_files(tmp_path, max_dropped=0.4).read("EURUSD")
+    assert len(bars) == 2
+    assert report.warnings[0].startswith("rows dropped as bad: price missing or not above 0 1 (fir")
 
 
 def test_a_failing_symbol_leaves_the_others_alone(tmp_path):
     (tmp_path / "BROKEN.csv").write_bytes(b"")
-    assert len(read(tmp_path, TEXT)) == 3
+    source = bar_files(write(tmp_path))
+    assert source.symbols == ["BROKEN", "EURUSD"]
+    assert refusal(tmp_path, "BROKEN").startswith("BROKEN.csv: ")
+    assert len(source.bars("EURUSD")) == 3
 
 
-def test_two_files_for_one_symbol_are_refused(tmp_path):
-    read(tmp_path, TEXT)
-    with pytest.raises(DataError, match=r"EURUSD\.csv and EURUSD\.parquet are both EURUSD; keep"):
-        read_parquet(tmp_path)
+def test_two_files_for_one_symbol_need_a_length_to_choose_by(tmp_path):
+    write(tmp_path, name="EURUSD60.csv")
+    write(tmp_path, TEXT.replace(" 02:", " 08:").replace(" 01:", " 04:"), name="EURUSD240.csv")
+    assert refusal(tmp_path) == (
+        "EURUSD240.csv and EURUSD60.csv are both EURUSD; choose one by data.bar_length (4h, 1h)"
+    )
+    assert bar_files(tmp_path, bar_length="1h").bars("EURUSD").length == HOUR
+    assert bar_files(tmp_path, bar_length="240").read("EURUSD")[1].reading.file == "EURUSD240.csv"
+    assert refusal(tmp_path, bar_length="1d").startswith("EURUSD240.csv and EURUSD60.csv are both")
+
+
+def test_two_files_that_say_the_same_are_refused(tmp_path):
+    write(tmp_path)
+    write(tmp_path, name="EURUSD.txt")
+    assert refusal(tmp_path) == "EURUSD.csv and EURUSD.txt are both EURUSD; keep one"
+
+
+def test_a_length_is_never_made_by_resampling(tmp_path):
+    assert refusal(write(tmp_path), bar_length="4h") == (
+        "EURUSD.csv: data.bar_length says 4h, the bars come every 1h; bars are not resampled"
+    )
+
+
+def test_a_name_that_says_another_length_than_the_bars_is_a_warning(tmp_path):
+    _, report = bar_files(write(tmp_path, name="EURUSD_M5.csv")).read("EURUSD")
+    assert report.reading.length_named == "5min"
+    assert report.warnings[0].startswith("the file's name says 5min, the bars are of 1h (commonest")
+
+
+def test_names_may_be_taken_apart_by_a_pattern(tmp_path):
+    write(tmp_path, name="x-EURUSD-H1.csv")
+    source = bar_files(tmp_path, name_pattern="x-(?P<symbol>[A-Z]+)-(?P<length>.+)")
+    assert source.symbols == ["EURUSD"]
+    assert source.read("EURUSD")[1].reading.length_named == "1h"
+
+
+def test_a_name_that_cannot_be_a_symbol_is_told(tmp_path):
+    write(tmp_path, name="a b.csv")
+    assert refusal(tmp_path, "a b").startswith("a b.csv: 'a b' cannot be a symbol; rename the file")
+
+
+@pytest.mark.parametrize(("minutes", "n_bars"), [(119, None), (120, 2), (179, 2), (180, 3)])
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=9))])
+def test_the_clock_says_which_bar_is_forming_and_which_has_not_begun(
+    tmp_path, minutes, n_bars, zone
+):
+    now = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    settings = {"clock": lambda: now.astimezone(zone)}
+    write(tmp_path)
+    if n_bars is None:
+        assert refusal(tmp_path, **settings) == (
+            "EURUSD.csv, row 3, column timestamp: 2024-01-01 02:00 UTC is in the future, it is "
+            "2024-01-01 01:59 UTC; set data.time_zone to the clock of the file"
+        )
+    else:
+        assert len(bar_files(tmp_path, **settings).bars("EURUSD")) == n_bars
+
+
+def test_without_another_clock_it_is_now(tmp_path):
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = int((now - datetime(2024, 1, 1, tzinfo=UTC)).total_seconds() // 3600)
+    assert len(bar_files(write(tmp_path, later(hours - 3))).bars("EURUSD")) == 3
+    assert " is in the future, it is " in refusal(write(tmp_path, later(hours)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"max_dropped": 1.5}, "max_dropped must be from 0 to 1, was 1.5"),
+        ({"max_dropped": -0.1}, "max_dropped must be from 0 to 1, was -0.1"),
+        ({"bar_length": "soon"}, "bar_length must be such as 5min, 1h or 1d, or null, was 'soon'"),
+        ({"bar_length": "1mo"}, "bar_length must be such as 5min, 1h or 1d, or null, was '1mo'"),
+        ({"name_pattern": "x"}, "name_pattern 'x' must have a group (?P<symbol>...)"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_by_its_name(tmp_path, settings, line):
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        bar_files(write(tmp_path), **settings)
 
 
 def test_a_folder_that_is_missing_or_holds_no_data_is_named(tmp_path):
     with pytest.raises(DataError, match=r"/nowhere: no such folder$"):
-        BarFiles(dir=str(tmp_path / "nowhere"))
+        bar_files(tmp_path / "nowhere")
     (tmp_path / "README.txt").write_text("empty")
     with pytest.raises(DataError, match=r": no \.parquet or \.csv file named after a symbol$"):
-        BarFiles(dir=str(tmp_path))
-    with pytest.raises(DataError, match=r"README\.txt: no such folder$"):
-        BarFiles(dir=str(tmp_path / "README.txt"))
+        bar_files(tmp_path)
 
 
 def test_the_digest_is_that_of_the_file(tmp_path):
-    read(tmp_path, TEXT)
-    files = BarFiles(dir=str(tmp_path))
-    before = files.digest("EURUSD")
-    assert before == files.digest("EURUSD")
-    read(tmp_path, TEXT.replace("30", "31"))
-    assert files.digest("EURUSD") != before
+    source = bar_files(write(tmp_path))
+    before = source.digest("EURUSD")
+    assert before == source.digest("EURUSD")
+    write(tmp_path, TEXT.replace("30", "31"))
+    assert source.digest("EURUSD") != before

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from market.bar_files import BarFiles
 from market.event_table import UNDECIDED, EventTable
 from market.table_files import TableFiles
+from tests.market.conftest import bar_files
 
 HOUR = np.timedelta64(3_600_000_000, "us")
 ARRAYS = ("t0_N", "x_NF", "label_N", "t1_N", "weight_N")
@@ -23,7 +23,8 @@ def table(undecided=(1, 4, 5)):
     x_NF[5, 1] = np.nan
     label_N, t1_N = np.array([1, 0, 0, 1, 1, 0], dtype=np.int8), t0_N + 7 * HOUR
     label_N[list(undecided)], t1_N[list(undecided)] = UNDECIDED, np.datetime64("NaT")
-    return EventTable("EURUSD", t0_N, x_NF, ("rsi", "atr", "OB_Age"), label_N, t1_N, rng.random(6))
+    names, weight_N = ("rsi", "atr", "OB_Age"), rng.random(6)
+    return EventTable("EURUSD", t0_N, x_NF, names, label_N, t1_N, weight_N, n_timed_out=None)
 
 
 def read_back(events, folder, suffix):
@@ -78,4 +79,4 @@ def test_samples_are_the_decided_rows_and_no_others():
 def test_a_stored_table_is_not_taken_for_bars(tmp_path):
     read_back(table(), tmp_path, "csv")
     with pytest.raises(ValueError, match=r"EURUSD.csv: no column open, high, low, close; found"):
-        BarFiles(dir=str(tmp_path)).bars("EURUSD")
+        bar_files(tmp_path).bars("EURUSD")

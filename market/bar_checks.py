@@ -1,0 +1,314 @@
+"""Raw bars checked and put right where nothing has to be invented, or refused in one line.
+
+What a bar becomes depends on no later bar, but for the bar length and the common starts of bars,
+which are measured over the whole file.
+
+Axes: T rows of the file, then bars in time; C the four prices.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from market.bar_figures import BoolArray
+from market.bar_grid import late_T, length_text, usual_step
+from market.bar_report import (
+    FILLER,
+    NEWEST_FIRST,
+    NO_PRICES,
+    NO_VOLUME,
+    OUT_OF_ORDER,
+    REPEATED,
+    STAMPED_LATE,
+    UNFINISHED,
+    WIDENED,
+    BarReport,
+    Dropped,
+    FileReading,
+    report_of,
+)
+from market.bars import Bars, DataError, TimeArray
+from market.raw_bars import RawBars
+
+PRICES = ("open", "high", "low", "close")
+NOISE = 1e-9  # relative: what dividing prices kept as integers leaves behind
+
+NO_TIME = "no time"
+BAD_PRICE = "price missing or not above 0"
+HIGH_BELOW_LOW = "high below low"
+OUTSIDE = "open or close outside low to high"
+BAD_VOLUME = "volume below 0"
+SECOND_BAR = "second bar at one time"
+
+_UNEQUAL_STEPS, _EQUAL_STEPS = 0.05, 0.05
+
+IndexArray = npt.NDArray[np.intp]
+
+
+@dataclass(slots=True)
+class _Findings:
+    """Rows repaired by kind, and rows that are bad by reason: each row for its first one only."""
+
+    repairs: dict[str, int]
+    bad: dict[str, IndexArray]
+
+    def repaired(self, kind: str, count: int) -> None:
+        if count:
+            self.repairs[kind] = self.repairs.get(kind, 0) + count
+
+
+def checked(
+    raw: RawBars,
+    *,
+    symbol: str,
+    length: np.timedelta64 | None,
+    max_dropped: float,
+    now_utc: np.datetime64,
+    named_length: np.timedelta64 | None = None,
+    sha256: str | None = None,
+) -> tuple[Bars, BarReport]:
+    """Return the usable bars of a file and what was found in it.
+
+    Put right and counted: rows newest first or out of order (sorted), rows repeated (one kept),
+    stamps at most a tenth of a bar late (moved to their bar's start, if no bar is there), high and
+    low that miss open and close by rounding noise (widened), rows without any price, fillers (flat
+    at the close before and without volume, after bars with volume), an empty volume (0), bars still
+    forming. Dropped as bad, within limits: a missing time, a price that is missing or not above 0,
+    high below low, open or close outside, a volume below 0, the second of two different bars at one
+    time.
+
+    Parameters
+    ----------
+    raw : RawBars
+    symbol : str
+    length : timedelta64 or None
+        Bar length; None for the commonest step.
+    max_dropped : float
+        Most rows to drop as bad, as a share of all.
+    now_utc : datetime64
+    named_length : timedelta64 or None
+        Bar length that the file's name speaks of.
+    sha256 : str or None
+        Of the file, for the report.
+
+    Raises
+    ------
+    DataError
+        If a time lies in the future, more rows are bad than may be dropped, the bars come at
+        another step than ``length``, or fewer than two are left.
+    """
+    _check_future(raw, now_utc)
+    length = None if length is None else length.astype("timedelta64[us]")
+    found = _Findings({}, {})
+    raw = _filled_volume(raw, found)
+    raw, kept = _judged(raw, found)
+    sorted_rows = _in_time(raw, kept, found)
+    times = np.unique(raw.start_T[sorted_rows])
+    used, length_from = _bar_length(raw, times, length)
+    rows, start_T = _one_each(raw, sorted_rows, used, found)
+    _check_dropped(raw, found, max_dropped)
+    bars = _usable(raw, symbol, used, rows, start_T, found, now_utc)
+    if len(bars) < 2:
+        raise DataError(
+            f"{raw.path.name}: {len(bars)} usable bars in {len(raw):,} rows, at least 2 are needed"
+        )
+    reading = FileReading(
+        file=raw.path.name,
+        sha256=sha256,
+        format=raw.format,
+        rows=len(raw),
+        length_from=length_from,
+        length_named=None if named_length is None else length_text(named_length),
+        newest_first=NEWEST_FIRST in found.repairs,
+        repairs=found.repairs,
+        dropped={
+            reason: Dropped(len(bad), int(raw.row_T[bad].min()))
+            for reason, bad in found.bad.items()
+        },
+    )
+    return bars, report_of(bars, reading)
+
+
+def _check_future(raw: RawBars, now_utc: np.datetime64) -> None:
+    future_T = raw.start_T > now_utc
+    if future_T.any():
+        first = int(np.argmax(future_T))
+        raise DataError(
+            f"{_place(raw, first, 'time')}: {_text(raw.start_T[first])} UTC is in the future, it "
+            f"is {_text(now_utc.astype('datetime64[m]'))} UTC; set data.time_zone to the clock "
+            "of the file"
+        )
+
+
+def _filled_volume(raw: RawBars, found: _Findings) -> RawBars:
+    empty_T = np.isnan(raw.volume_T)
+    if not empty_T.any():
+        return raw
+    found.repaired(NO_VOLUME, int(empty_T.sum()))
+    return replace(raw, volume_T=np.where(empty_T, 0.0, raw.volume_T))
+
+
+def _judged(raw: RawBars, found: _Findings) -> tuple[RawBars, IndexArray]:
+    """Return the rows with high and low widened by noise, and those rows that are not bad."""
+    price_CT = np.stack([getattr(raw, f"{name}_T") for name in PRICES])
+    top_T, bottom_T = np.maximum(price_CT[0], price_CT[3]), np.minimum(price_CT[0], price_CT[3])
+    high_T, low_T = price_CT[1], price_CT[2]
+    with np.errstate(invalid="ignore"):
+        reasons = {
+            NO_TIME: np.isnat(raw.start_T),
+            BAD_PRICE: ~(np.isfinite(price_CT) & (price_CT > 0)).all(axis=0),
+            HIGH_BELOW_LOW: high_T < low_T * (1 - NOISE),
+            OUTSIDE: (high_T < top_T * (1 - NOISE)) | (low_T > bottom_T * (1 + NOISE)),
+            BAD_VOLUME: ~(np.isfinite(raw.volume_T) & (raw.volume_T >= 0)),
+        }
+    empty_T = np.isnan(price_CT).all(axis=0)
+    found.repaired(NO_PRICES, int(empty_T.sum()))
+    judged_T: BoolArray = empty_T
+    for reason, is_bad_T in reasons.items():
+        bad = np.flatnonzero(is_bad_T & ~judged_T)
+        if len(bad):
+            found.bad[reason] = bad
+        judged_T = judged_T | is_bad_T
+    wide_T = ~judged_T & ((high_T < top_T) | (low_T > bottom_T))
+    found.repaired(WIDENED, int(wide_T.sum()))
+    if wide_T.any():
+        high_T = np.where(wide_T, np.maximum(high_T, top_T), high_T)
+        low_T = np.where(wide_T, np.minimum(low_T, bottom_T), low_T)
+        raw = replace(raw, high_T=high_T, low_T=low_T)
+    return raw, np.flatnonzero(~judged_T)
+
+
+def _in_time(raw: RawBars, kept: IndexArray, found: _Findings) -> IndexArray:
+    """Return rows in ascending time; of equal times the earlier row first."""
+    start_T = raw.start_T[kept]
+    step_T = np.diff(start_T).astype(np.int64)
+    if (step_T < 0).sum() > (step_T > 0).sum():
+        found.repaired(NEWEST_FIRST, len(kept))
+        start_T = start_T[::-1]
+    late_rows = start_T < np.maximum.accumulate(start_T) if len(kept) else start_T
+    found.repaired(OUT_OF_ORDER, int(np.count_nonzero(late_rows)))
+    return kept if (step_T >= 0).all() else kept[np.argsort(raw.start_T[kept], kind="stable")]
+
+
+def _bar_length(
+    raw: RawBars, times: TimeArray, length: np.timedelta64 | None
+) -> tuple[np.timedelta64, str]:
+    """Return the length as set or as measured, and how it is known."""
+    if len(times) < 2:
+        return length if length is not None else np.timedelta64(1, "us"), "not known"
+    step, share = usual_step(times)
+    if length is None:
+        return step, f"commonest step, {share:.0%} of them"
+    ratio = np.diff(times) / length
+    is_other = (ratio < 0.75).mean() > _UNEQUAL_STEPS or (
+        (np.abs(ratio - 1) < 0.1).mean() < _EQUAL_STEPS
+    )
+    if is_other:
+        raise DataError(
+            f"{raw.path.name}: data.bar_length says {length_text(length)}, the bars come every "
+            f"{length_text(step)}; bars are not resampled"
+        )
+    return length, "as set"
+
+
+def _one_each(
+    raw: RawBars, rows: IndexArray, length: np.timedelta64, found: _Findings
+) -> tuple[IndexArray, TimeArray]:
+    """Return one row for each bar, in time, and the bars' starts with late stamps moved.
+
+    A stamp that is not late has the place before one that is, and the earlier row before the later.
+    """
+    behind_T = late_T(raw.start_T[rows], length)
+    place_T: TimeArray = raw.start_T[rows] - behind_T
+    first_T = np.diff(place_T, prepend=place_T[:1] - length) > np.timedelta64(0, "us")
+    first_of_T = np.maximum.accumulate(np.where(first_T, np.arange(len(rows)), 0))
+    again = np.flatnonzero(~first_T)
+    same = np.ones(len(again), dtype=bool)
+    for name in (*PRICES, "volume"):
+        values_T = getattr(raw, f"{name}_T")[rows]
+        same &= values_T[again] == values_T[first_of_T[again]]
+    found.repaired(REPEATED, int(same.sum()))
+    if not same.all():
+        found.bad[SECOND_BAR] = rows[again[~same]]
+    found.repaired(STAMPED_LATE, int(np.count_nonzero(behind_T[first_T])))
+    return rows[first_T], place_T[first_T]
+
+
+def _usable(
+    raw: RawBars,
+    symbol: str,
+    length: np.timedelta64,
+    rows: IndexArray,
+    start_T: TimeArray,
+    found: _Findings,
+    now_utc: np.datetime64,
+) -> Bars:
+    """Return the bars without fillers and those that are still forming."""
+    open_T, high_T, low_T, close_T, volume_T = (
+        getattr(raw, f"{name}_T")[rows] for name in (*PRICES, "volume")
+    )
+    still_T = (high_T == low_T) & (open_T == np.concatenate([[np.nan], close_T[:-1]])[: len(rows)])
+    had_volume_T = np.logical_or.accumulate(volume_T > 0)
+    filler_T = still_T & (volume_T == 0) & had_volume_T
+    forming_T = start_T + length > now_utc
+    found.repaired(FILLER, int((filler_T & ~forming_T).sum()))
+    found.repaired(UNFINISHED, int(forming_T.sum()))
+    use_T = ~(filler_T | forming_T)
+    open_T, high_T, low_T, close_T, volume_T = (
+        value_T[use_T] for value_T in (open_T, high_T, low_T, close_T, volume_T)
+    )
+    return Bars(symbol, start_T[use_T], open_T, high_T, low_T, close_T, volume_T, length)
+
+
+def _check_dropped(raw: RawBars, found: _Findings, max_dropped: float) -> None:
+    n_bad = sum(len(rows) for rows in found.bad.values())
+    most = int(max_dropped * len(raw))
+    if n_bad <= most:
+        return
+    firsts = {reason: int(rows.min()) for reason, rows in found.bad.items()}
+    reason = min(firsts, key=firsts.__getitem__)
+    raise DataError(
+        f"{_finding(raw, reason, firsts[reason])}; {n_bad:,} of {len(raw):,} rows are bad, at most "
+        f"{most:,} may be dropped (data.max_dropped)"
+    )
+
+
+def _finding(raw: RawBars, reason: str, row: int) -> str:
+    """Return where a bad row is, what was found and what was expected."""
+    price = {name: float(getattr(raw, f"{name}_T")[row]) for name in PRICES}
+    low_to_high = f"low {price['low']:g} to high {price['high']:g}"
+    if reason == NO_TIME:
+        return f"{_place(raw, row, 'time')}: is empty, expected a time"
+    if reason == BAD_PRICE:
+        name = next(n for n, value in price.items() if not (np.isfinite(value) and value > 0))
+        return f"{_place(raw, row, name)}: {price[name]:g}, expected a price above 0"
+    if reason == HIGH_BELOW_LOW:
+        return f"{_place(raw, row, 'high')}: {price['high']!r} is below low {price['low']!r}"
+    if reason == OUTSIDE:
+        name = next(n for n in ("open", "close") if not _within(price, n))
+        return f"{_place(raw, row, name)}: {price[name]!r} lies outside {low_to_high}"
+    if reason == BAD_VOLUME:
+        volume = float(raw.volume_T[row])
+        return f"{_place(raw, row, 'volume')}: {volume:g}, expected a volume of 0 or more"
+    return (
+        f"{_place(raw, row, 'time')}: a second, different bar at {_text(raw.start_T[row])} UTC, "
+        "expected one"
+    )
+
+
+def _within(price: dict[str, float], name: str) -> bool:
+    is_above = price[name] * (1 - NOISE) > price["high"]
+    return not is_above and price[name] * (1 + NOISE) >= price["low"]
+
+
+def _place(raw: RawBars, row: int, field: str) -> str:
+    name = raw.format.columns.get(field, field)
+    column = name if name.startswith("column ") else f"column {name}"
+    return f"{raw.path.name}, row {raw.row_T[row]}, {column}"
+
+
+def _text(time: np.datetime64) -> str:
+    """Return a time to the minute, or to what it holds beyond."""
+    text = str(time.astype("datetime64[us]")).replace("T", " ")
+    return text[:16] if text.endswith(":00.000000") else text.removesuffix(".000000")
