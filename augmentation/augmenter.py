@@ -23,6 +23,24 @@ class AugmentationWarning(UserWarning):
     """Augmentation was left out, or moved the class proportions; the message is one line."""
 
 
+class NotAugmentedWarning(AugmentationWarning):
+    """Augmentation was not possible: the original rows are used.
+
+    Parameters
+    ----------
+    n_rows : int
+        Original rows.
+    reason : str
+        Line breaks in it are taken out.
+    """
+
+    def __init__(self, n_rows: int, reason: str) -> None:
+        super().__init__(
+            f"no augmentation, {n_rows} original rows are used as they are: "
+            f"{' '.join(reason.split())}"
+        )
+
+
 class DataAugmenter:
     """Enlarge small training sets two- or threefold with synthetic rows.
 
@@ -111,9 +129,10 @@ class DataAugmenter:
 
         Warns
         -----
+        NotAugmentedWarning
+            If augmentation is not possible, and ``X`` and ``y`` themselves are returned.
         AugmentationWarning
-            If augmentation is not possible, and ``X`` and ``y`` themselves are returned, or if
-            the share of a class moves by more than 5 points.
+            If the share of a class moves by more than 5 points.
         """
         threshold = self.threshold if threshold is None else threshold
         _check_not_negative("threshold", threshold)
@@ -123,12 +142,12 @@ class DataAugmenter:
             check_rows(X, y)
             x_aug, y_aug = self._enlarge(X, y)
         except ValueError as error:
-            reason = " ".join(str(error).split())
-            _warn(f"no augmentation, {len(X)} original rows are used as they are: {reason}")
+            warnings.warn(NotAugmentedWarning(len(X), str(error)), stacklevel=2)
             return X, y
         drift = _class_drift(y, y_aug)
         if drift > MAX_CLASS_DRIFT:
-            _warn(f"augmentation moved the share of a class by {100 * drift:.1f} points, limit 5")
+            moved = f"augmentation moved the share of a class by {100 * drift:.1f} points, limit 5"
+            warnings.warn(moved, AugmentationWarning, stacklevel=2)
         return x_aug, y_aug
 
     def _enlarge(self, X: RowArray, y: LabelArray) -> tuple[RowArray, LabelArray]:
@@ -181,7 +200,3 @@ def _class_drift(before_N: LabelArray, after_M: LabelArray) -> float:
     share_before = np.bincount(class_K[: len(before_N)], minlength=len(labels)) / len(before_N)
     share_after = np.bincount(class_K[len(before_N) :], minlength=len(labels)) / len(after_M)
     return float(np.abs(share_after - share_before).max())
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, AugmentationWarning, stacklevel=3)

@@ -11,7 +11,7 @@ from models.base import (
     Augment,
     FitReport,
     Model,
-    ModelError,
+    StoppedError,
     augmented_rows,
     check_at_least,
     check_share,
@@ -174,7 +174,7 @@ def _watcher(monitor: TrainingMonitor, curves: dict[str, list[float]]) -> Any:
             monitor.check_timeout(start_s)
             if monitor.should_stop:
                 # A stop asked for in round 0 would find XGBoost's own early stopping unprepared.
-                raise ModelError(monitor.stop_reason)
+                raise StoppedError(monitor.stop_reason)
             return False
 
     return Watcher()

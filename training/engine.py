@@ -5,19 +5,23 @@ cannot tell whose fault it was; here a worker has one task at a time, and its de
 """
 
 import importlib
+import logging
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.context import SpawnProcess
 from typing import cast
 
-from training.walk_forward import Task, Trained, train_task
+from training.task import Failure, FitEnded, Task, Trained
+from training.walk_forward import Training
 
 LONGEST_FIRST = ("LSTM", "RandomForest", "MLP", "XGBoost")
 LIBRARIES = ("sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch")
@@ -26,20 +30,48 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 DIED = "the worker process died (out of memory, or a crash)"
 
 
+_log = logging.getLogger(__name__)
+
+# What a worker tells: that it has begun (None), each fit, and what became of the task.
+Told = FitEnded | Trained | Failure | None
+
+
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A task and what became of it: exactly one of ``trained`` and ``error`` is set."""
+class Step:
+    """A task has begun, or one of its fits has ended.
+
+    Attributes
+    ----------
+    task : Task
+    n_done, n_fits : int
+        Fits that have ended, and how many there will be: the folds and the final fit.
+    ended : FitEnded or None
+        The last of them; None as the task begins.
+    """
 
     task: Task
-    trained: Trained | None
-    error: str | None
+    n_done: int
+    n_fits: int
+    ended: FitEnded | None
 
 
-def run_tasks(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
-    """Train every task, longest models first, and yield each as it ends.
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task and what became of it."""
 
-    The results do not depend on ``n_workers``; with 1, everything runs in this process. Closing
-    the iterator early ends the worker processes.
+    task: Task
+    outcome: Trained | Failure
+
+
+Event = Step | Finished
+
+
+def run_tasks(tasks: Sequence[Task], n_workers: int) -> Generator[Event, None, None]:
+    """Train every task, longest models first; yield each step as it is made, each task as it ends.
+
+    Of one task there come a `Step` as it begins, one after each fit, and `Finished`. The results
+    do not depend on ``n_workers``; with 1, everything runs in this process. Closing the iterator
+    early ends the worker processes.
     """
     ordered = sorted(tasks, key=_rank)
     if n_workers == 1:
@@ -58,34 +90,94 @@ def _rank(task: Task) -> int:
     return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
-def _in_this_process(tasks: Sequence[Task]) -> Generator[Finished, None, None]:
+class _Running:
+    """A task in work, as it is seen from outside: turns what is told of it into events."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._since_s = time.monotonic()
+        self._has_begun = False
+        self._ended: list[FitEnded] = []
+
+    def event(self, told: Told) -> Event:
+        match told:
+            case Trained() | Failure():
+                return Finished(self._task, told)
+            case FitEnded():
+                self._ended.append(told)
+                _tell_log(self._task, told)
+            case None:
+                self._has_begun = True
+        return Step(self._task, len(self._ended), n_fits(self._task), told)
+
+    def died(self) -> Finished:
+        """Return what is known of a task whose worker is gone."""
+        failures = (one.augmentation_failure for one in self._ended)
+        failure = Failure(
+            error=f"{self._where()}{DIED}",
+            warnings=tuple(sentence for one in self._ended for sentence in one.warnings),
+            augmentation_failures=tuple(sentence for sentence in failures if sentence),
+            duration_s=time.monotonic() - self._since_s,
+            cpu=None,
+        )
+        return Finished(self._task, failure)
+
+    def _where(self) -> str:
+        if not self._has_begun or len(self._ended) == n_fits(self._task):
+            return ""
+        number, n_folds = len(self._ended) + 1, len(self._task.split.folds)
+        return f"fold {number}: " if number <= n_folds else "final fit: "
+
+
+def n_fits(task: Task) -> int:
+    """Return how many fits a task is: its folds, and the final fit where there is one."""
+    return len(task.split.folds) + task.split.refits
+
+
+def _tell_log(task: Task, fit: FitEnded) -> None:
+    if fit.error is not None:
+        accuracy = f"failed: {fit.error}"
+    else:
+        on_block = "" if math.isnan(fit.accuracy) else f", {fit.accuracy:.3f} on its block"
+        accuracy = f"accuracy {fit.train_accuracy:.3f} in training{on_block}"
+    name, rows = f"{task.symbol} {task.model.name} {fit.name}", fit.n_train
+    told = "%s: %d rows, %d purged, %.2f s, %s"
+    _log.debug(told, name, rows, fit.n_purged, fit.wall_s, accuracy)
+
+
+def _in_this_process(tasks: Sequence[Task]) -> Generator[Event, None, None]:
     _import(_libraries(tasks))
     for task in tasks:
-        yield _train(task)
+        running = _Running(task)
+        with closing(_train(task)) as all_told:
+            for told in all_told:
+                yield running.event(told)
 
 
-def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Finished, None, None]:
+def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Event, None, None]:
     waiting = deque(tasks)
     libraries = _libraries(tasks)
     idle: list[Connection] = []
-    busy: dict[Connection, Task] = {}
-    finished: list[Finished] = []
+    busy: dict[Connection, _Running] = {}
+    events: list[Event] = []
     processes: list[SpawnProcess] = []
     try:
-        while waiting or busy or finished:
+        while waiting or busy or events:
             while len(waiting) > len(idle) and len(idle) + len(busy) < n_workers:
                 connection, process = _started(libraries)
                 idle.append(connection)
                 processes.append(process)
             while waiting and idle:
                 connection = idle.pop(0)
-                busy[connection] = waiting.popleft()
-                _send(connection, busy[connection])
+                busy[connection] = _sent(connection, waiting.popleft())
             # Only now, when no worker waits for work.
-            yield from finished
-            finished = []
+            yield from events
+            events = []
             for connection in cast(list[Connection], wait(list(busy)) if busy else []):
-                finished.append(_received(connection, busy.pop(connection)))
+                events.append(_received(connection, busy[connection]))
+                if isinstance(events[-1], Step):
+                    continue
+                del busy[connection]
                 if not connection.closed:
                     idle.append(connection)
         for connection in idle:
@@ -110,19 +202,20 @@ def _started(libraries: Sequence[str]) -> tuple[Connection, SpawnProcess]:
     return ours, process
 
 
-def _send(connection: Connection, task: Task) -> None:
+def _sent(connection: Connection, task: Task) -> _Running:
     # A worker that died while starting is found out when it is read from.
     with suppress(OSError):
         connection.send(task)
+    return _Running(task)
 
 
-def _received(connection: Connection, task: Task) -> Finished:
+def _received(connection: Connection, running: _Running) -> Event:
     try:
-        finished: Finished = connection.recv()
+        told: Told = connection.recv()
     except (EOFError, OSError):
         connection.close()
-        return Finished(task, None, DIED)
-    return finished
+        return running.died()
+    return running.event(told)
 
 
 def _work(connection: Connection, libraries: Sequence[str]) -> None:
@@ -130,7 +223,8 @@ def _work(connection: Connection, libraries: Sequence[str]) -> None:
     _import(libraries)
     try:
         while True:
-            connection.send(_train(connection.recv()))
+            for told in _train(connection.recv()):
+                connection.send(told)
     except (EOFError, OSError):
         return
 
@@ -146,12 +240,14 @@ def _import(libraries: Sequence[str]) -> None:
         importlib.import_module(library)
 
 
-def _train(task: Task) -> Finished:
+def _train(task: Task) -> Generator[Told, None, None]:
+    yield None
+    training = Training(task)
     try:
         with _single_threaded():
-            return Finished(task, train_task(task), None)
+            yield from training.fits()
     except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
-        return Finished(task, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        yield training.failure(error)
 
 
 @contextmanager

@@ -15,8 +15,13 @@ import numpy as np
 
 from market.samples import Samples, mean_uniqueness
 from market.splits import Split
-from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
-from training.walk_forward import Task, Trained
+from selection.metrics import (
+    classification_metrics,
+    expectancy_r,
+    no_skill_metrics,
+    reliability_bins,
+)
+from training.task import Task, Trained
 
 OVERFIT_GAP = 0.15
 STABLE_CV_STD = 0.10
@@ -63,6 +68,7 @@ class TrainingResult:
     warnings: list[str]
     training_duration_seconds: float
     out_of_fold: dict[str, Any]
+    reliability: list[dict[str, Any]]
     no_skill: dict[str, Any]
     expectancy: dict[str, Any]
     label_uniqueness: float
@@ -72,6 +78,7 @@ class TrainingResult:
     curves: dict[str, list[float]]
     hyperparameters: dict[str, Any]
     augmentation: str
+    augmentation_failures: list[str]
     null_model: bool
     seed: int
     digests: dict[str, str]
@@ -116,6 +123,9 @@ def training_result(
         warnings=[*notes, *trained.warnings],
         training_duration_seconds=trained.duration_s,
         out_of_fold=scores["out_of_fold"],
+        reliability=[
+            dict(one) for one in reliability_bins(development.y_N[judged_N], trained.p_N[judged_N])
+        ],
         no_skill=no_skill,
         expectancy={
             name: _expectancy(development, trained, rows, payoff) for name, rows in parts.items()
@@ -127,6 +137,7 @@ def training_result(
         curves=dict(trained.final.curves),
         hyperparameters=task.model.hyperparameters,
         augmentation="none" if task.new_augmenter is None else "always",
+        augmentation_failures=list(trained.augmentation_failures),
         null_model=null_model,
         seed=task.seed,
         digests={

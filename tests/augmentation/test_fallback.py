@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from augmentation import AugmentationWarning, DataAugmenter
+from augmentation import AugmentationWarning, DataAugmenter, NotAugmentedWarning
 from augmentation.smote import Smote
 
 Array = npt.NDArray[Any]
@@ -28,7 +28,7 @@ def assert_returned_with_reason(
     x: Array, y: Array, reason: str, techniques: list[str] | None = None
 ) -> None:
     augmenter = DataAugmenter(techniques=techniques) if techniques else DataAugmenter()
-    with pytest.warns(AugmentationWarning, match=reason) as caught:
+    with pytest.warns(NotAugmentedWarning, match=reason) as caught:
         x_aug, y_aug = augmenter.augment(x, y)
     assert x_aug is x
     assert y_aug is y

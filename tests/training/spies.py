@@ -19,7 +19,7 @@ from market.samples import Samples
 from market.splits import FixedFractions, Split, WalkForward
 from models.base import Augment, FitReport, Model, ModelError
 from models.monitor import TrainingMonitor
-from training.walk_forward import Task
+from training.task import Task
 
 
 class Nearest(Model):
@@ -77,17 +77,27 @@ class Raises(Nearest):
 
     def _fit(self, *given: Any) -> FitReport:
         del given
+        warnings.warn("cannot divide", stacklevel=1)
         raise ZeroDivisionError("two\nlines")
 
 
 class Dies(Nearest):
-    """Takes its worker process with it."""
+    """Takes its worker process with it, after so many fits."""
 
     name = "Dies"
+    seen: ClassVar[list[tuple[Samples, Samples | None, Any]]] = []
+
+    def __init__(self, *, after_fits: int = 0) -> None:
+        Model.__init__(self, after_fits=after_fits)
+
+    def stops_early(self, n_rows: int) -> bool:
+        del n_rows
+        return False
 
     def _fit(self, *given: Any) -> FitReport:
-        del given
-        os._exit(1)
+        if len(self.seen) == self.hyperparameters["after_fits"]:
+            os._exit(1)
+        return super()._fit(*given)
 
 
 class Sleeps(Nearest):

@@ -76,7 +76,7 @@ def test_a_chosen_model_is_stored_and_the_stored_copy_is_what_the_holdout_judges
 ) -> None:
     split, holdout = divided()
     chosen = chosen_result(split, tmp_path)
-    prepared = Prepared(split, holdout, (), "digest", 200)
+    prepared = Prepared(split, holdout, ())
     entry = deployable(
         {"selected_model": chosen["model_name"]},
         chosen,
@@ -103,7 +103,7 @@ def test_without_a_holdout_the_verdict_awaits_live_data(tmp_path: Path) -> None:
     entry = deployable(
         {},
         chosen,
-        Prepared(split, None, (), "digest", 200),
+        Prepared(split, None, ()),
         model_folder=tmp_path / chosen["model_name"],
         deploy_folder=tmp_path / "deploy",
         payoff=PAYOFF,
@@ -127,7 +127,7 @@ def test_a_refusal_names_the_closest_candidate_that_was_trained(tmp_path: Path) 
     entry = described(
         refused("No models met quality criteria"),
         models,
-        Prepared(split, holdout, (), "digest", 200),
+        Prepared(split, holdout, ()),
         definitions=definitions,
         selector=selector,
     )

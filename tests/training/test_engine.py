@@ -1,5 +1,6 @@
 """Tasks in this process and in workers."""
 
+import itertools
 import multiprocessing
 import os
 from pathlib import Path
@@ -12,8 +13,8 @@ from models.base import Model
 from tests.models.planted import make_model, signal
 from tests.training.spies import Dies, Nearest, Raises, Sleeps, task, walked
 from training import engine
-from training.engine import Finished, available_cores, run_tasks
-from training.walk_forward import Task
+from training.engine import Event, Finished, Step, available_cores, run_tasks
+from training.task import Failure, Task, Trained
 
 SMALL: dict[str, dict[str, Any]] = {
     "lstm": {"max_epochs": 3},
@@ -33,10 +34,25 @@ def small_task(model: Model, folder: Path, symbol: str = "EURUSD") -> Task:
 
 
 def finished(tasks: list[Task], n_workers: int) -> dict[tuple[str, str], Finished]:
-    ended = list(run_tasks(tasks, n_workers))
+    ended = [one for one in run_tasks(tasks, n_workers) if isinstance(one, Finished)]
     by_key = {(one.task.symbol, one.task.model.name): one for one in ended}
     assert len(by_key) == len(ended) == len(tasks)
     return by_key
+
+
+def error_of(one: Finished) -> str | None:
+    return one.outcome.error if isinstance(one.outcome, Failure) else None
+
+
+def told(events: list[Event], symbol: str) -> list[Any]:
+    """Return what came of one task: steps as (done, of, name of the fit), then its end."""
+    return [
+        (one.n_done, one.n_fits, one.ended.name if one.ended else None)
+        if isinstance(one, Step)
+        else error_of(one)
+        for one in events
+        if one.task.symbol == symbol
+    ]
 
 
 def test_workers_and_this_process_give_equal_results_and_isolate_a_failure(
@@ -49,16 +65,15 @@ def test_workers_and_this_process_give_equal_results_and_isolate_a_failure(
         tasks = [small_task(model, folder) for model in [Raises(), *models]]
         runs.append(finished(tasks, n_workers))
     serial, parallel = runs
-    failed = parallel.pop(("EURUSD", "Raises"))
-    assert serial.pop(("EURUSD", "Raises")).error == "ZeroDivisionError: two lines"
-    assert (failed.error, failed.trained) == ("ZeroDivisionError: two lines", None)
+    for run in runs:
+        assert error_of(run.pop(("EURUSD", "Raises"))) == "fold 1: ZeroDivisionError: two lines"
     for key, alone in serial.items():
-        assert alone.trained is not None, alone.error
-        beside = parallel[key].trained
-        assert beside is not None, parallel[key].error
-        assert np.array_equal(alone.trained.p_N, beside.p_N, equal_nan=True), key
-        assert alone.trained.importance == beside.importance
-        assert alone.trained.final == beside.final
+        one, beside = alone.outcome, parallel[key].outcome
+        assert isinstance(one, Trained), one
+        assert isinstance(beside, Trained), beside
+        assert np.array_equal(one.p_N, beside.p_N, equal_nan=True), key
+        assert one.importance == beside.importance
+        assert one.final == beside.final
         files = [sorted((tmp_path / n / key[1]).iterdir()) for n in ("1", "2")]
         for one, other in zip(*files, strict=True):
             assert one.read_bytes() == other.read_bytes()
@@ -71,8 +86,9 @@ def test_a_worker_that_dies_is_its_own_tasks_failure_and_no_others(tmp_path: Pat
     tasks = [small_task(Nearest(), tmp_path, symbol) for symbol in symbols]
     tasks[1:1] = [small_task(Dies(), tmp_path), small_task(Dies(), tmp_path, "USDCAD")]
     ended = finished(tasks, 2)
-    errors = {key: one.error for key, one in ended.items() if one.error}
-    assert errors == dict.fromkeys([("EURUSD", "Dies"), ("USDCAD", "Dies")], engine.DIED)
+    errors = {key: error_of(one) for key, one in ended.items() if isinstance(one.outcome, Failure)}
+    sentence = f"fold 1: {engine.DIED}"
+    assert errors == dict.fromkeys([("EURUSD", "Dies"), ("USDCAD", "Dies")], sentence)
     assert multiprocessing.active_children() == []
 
 
@@ -84,10 +100,92 @@ def test_closing_early_ends_the_workers(tmp_path: Path) -> None:
     tasks += [task(large, tmp_path, Sleeps(), symbol=symbol) for symbol in ("AUDUSD", "NZDUSD")]
     tasks += [small_task(Sleeps(), tmp_path, symbol) for symbol in ("GBPUSD", "USDJPY")]
     running = run_tasks(tasks, 2)
-    assert next(running).task.model.name == "Nearest"
+    first = next(one for one in running if isinstance(one, Finished))
+    assert first.task.model.name == "Nearest"
     assert len(multiprocessing.active_children()) == 2
     running.close()
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("light_workers")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_each_task_tells_its_beginning_its_fits_and_its_end_in_order(
+    n_workers: int, tmp_path: Path
+) -> None:
+    symbols = ("GBPUSD", "USDJPY", "AUDUSD")
+    events = list(
+        run_tasks([small_task(Nearest(), tmp_path, symbol) for symbol in symbols], n_workers)
+    )
+    steps = [(0, 3, None), (1, 3, "fold 1"), (2, 3, "fold 2"), (3, 3, "final fit")]
+    for symbol in symbols:
+        assert told(events, symbol) == [*steps, None]
+    if n_workers == 1:
+        assert [one.task.symbol for one in events] == [name for name in symbols for _ in range(5)]
+
+
+@pytest.mark.usefixtures("light_workers")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_warnings_come_with_the_fit_they_are_of(n_workers: int, tmp_path: Path) -> None:
+    tasks = [small_task(Nearest(), tmp_path)]
+    events = list(run_tasks([*tasks, small_task(Raises(), tmp_path, "GBPUSD")], n_workers))
+    fits = [one.ended for one in events if isinstance(one, Step) and one.ended]
+    ends = [one.outcome for one in events if isinstance(one, Finished)]
+    ends = [one for one in ends if isinstance(one, Trained)]
+    assert [fit.warnings[0] for fit in fits] == [
+        "fold 1: 47 rows seen",
+        "fold 2: 83 rows seen",
+        "final fit: 120 rows seen",
+    ]
+    assert ends[0].warnings == tuple(sentence for fit in fits for sentence in fit.warnings)
+    assert ends[0].duration_s >= sum(fit.wall_s for fit in fits) > 0
+
+
+@pytest.mark.usefixtures("light_workers")
+def test_a_worker_that_dies_later_leaves_what_it_told(tmp_path: Path) -> None:
+    tasks = [small_task(Dies(after_fits=fits), tmp_path, str(fits)) for fits in (1, 2)]
+    events = list(run_tasks(tasks, 2))
+    assert told(events, "1") == [(0, 3, None), (1, 3, "fold 1"), f"fold 2: {engine.DIED}"]
+    assert told(events, "2")[-2:] == [(2, 3, "fold 2"), f"final fit: {engine.DIED}"]
+    end = next(one for one in events if isinstance(one, Finished) and one.task.symbol == "2")
+    assert isinstance(end.outcome, Failure)
+    fits = [sentence.partition(":")[0] for sentence in end.outcome.warnings]
+    assert fits == ["fold 1", "fold 1", "fold 2", "fold 2"]
+    assert end.outcome.cpu is None
+    assert end.outcome.duration_s > 0
+
+
+@pytest.mark.usefixtures("light_workers")
+def test_a_process_that_dies_before_it_begins_is_no_fits_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LIBRARIES", ("no_such_library",))
+    ended = finished([small_task(Nearest(), tmp_path), small_task(Dies(), tmp_path)], 2)
+    assert {error_of(one) for one in ended.values()} == {engine.DIED}
+
+
+@pytest.mark.usefixtures("light_workers")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_failed_task_keeps_its_warnings_and_what_it_cost(n_workers: int, tmp_path: Path) -> None:
+    tasks = [small_task(Raises(), tmp_path), small_task(Nearest(), tmp_path)]
+    failure = finished(tasks, n_workers)["EURUSD", "Raises"].outcome
+    assert isinstance(failure, Failure)
+    assert failure.warnings == ("fold 1: cannot divide",)
+    assert failure.cpu is not None
+    assert failure.cpu.walk_forward > 0
+    assert failure.cpu.fit == failure.cpu.augmentation == 0
+    assert failure.duration_s > 0
+
+
+@pytest.mark.usefixtures("light_workers")
+def test_every_fit_is_told_to_whoever_asks_for_details(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", logger="training.engine"):
+        finished([small_task(Nearest(), tmp_path)], 2)
+    first, second, final = caplog.messages
+    assert first.startswith("EURUSD Nearest fold 1: 47 rows, 1 purged, ")
+    assert "accuracy 1.000 in training, " in second
+    assert final.endswith("accuracy 1.000 in training")
 
 
 def test_the_longest_models_come_first(tmp_path: Path) -> None:
@@ -97,8 +195,13 @@ def test_the_longest_models_come_first(tmp_path: Path) -> None:
         model = Nearest()
         model.name = name  # type: ignore[misc]
         order.append(small_task(model, tmp_path, symbol=name))
-    ended = [one.task.symbol for one in run_tasks(order, 1)]
-    assert ended == ["LSTM", "RandomForest", "MLP", "XGBoost", "Nearest"]
+    assert list(dict.fromkeys(one.task.symbol for one in run_tasks(order, 1))) == [
+        "LSTM",
+        "RandomForest",
+        "MLP",
+        "XGBoost",
+        "Nearest",
+    ]
 
 
 def test_one_worker_is_this_process_and_its_threads_are_given_back(tmp_path: Path) -> None:
@@ -118,6 +221,19 @@ def test_one_worker_is_this_process_and_its_threads_are_given_back(tmp_path: Pat
     finally:
         torch.set_num_threads(1)
     assert seen == [(os.getpid(), 1)] * 3
+
+
+def test_closing_early_gives_the_threads_back(tmp_path: Path) -> None:
+    import torch
+
+    torch.set_num_threads(2)
+    try:
+        running = run_tasks([small_task(Nearest(), tmp_path)], 1)
+        assert [one.task.symbol for one in itertools.islice(running, 2)] == ["EURUSD"] * 2
+        running.close()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_environment_variables_for_the_workers_do_not_stay() -> None:

@@ -19,7 +19,8 @@ from selection.metrics import classification_metrics
 from tests.models.planted import make_model, noise, samples
 from tests.training.spies import by_fractions, task, walked
 from training.result import Payoff, TrainingResult, training_result, window
-from training.walk_forward import Cpu, FoldOutcome, Trained, train_task
+from training.task import Cpu, FoldOutcome, Trained
+from training.walk_forward import train_task
 
 Y_N = np.array([0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1])
 # Hits per block of two rows: 1, 2, 0, 2.
@@ -51,6 +52,7 @@ def case(first_fails: bool = False) -> tuple[Split, Trained]:
         final=FitReport(11, 22, 5, {"val_loss": [0.7, 0.6]}),
         importance={"feature_0": 0.5, "feature_1": 0.5},
         warnings=("fold 1: slow",),
+        augmentation_failures=("fold 1: no augmentation",),
         duration_s=3.5,
         cpu=Cpu(fit=1.0, walk_forward=2.0, augmentation=0.5),
     )
@@ -159,6 +161,7 @@ def test_the_rest_of_the_result_says_what_was_done() -> None:
     assert result.digests == digests
     assert {"numpy", "scikit-learn", "torch"} <= set(result.library_versions)
     assert (result.augmentation, result.null_model) == ("none", False)
+    assert result.augmentation_failures == ["fold 1: no augmentation"]
     test_window = {
         "start": "2020-01-01T10:00:00+00:00",
         "end": "2020-01-01T11:00:00+00:00",

@@ -3,6 +3,8 @@
 Axes: N rows.
 """
 
+import functools
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +13,14 @@ import numpy as np
 import pytest
 
 import training.walk_forward
+from augmentation import AugmentationWarning, DataAugmenter
 from market.samples import Samples
 from models.base import ModelError
 from models.store import load_model
 from tests.models.planted import HOUR, make_model, noise, samples, signal
 from tests.training.spies import Nearest, by_fractions, task, walked
-from training.walk_forward import Trained, generator, train_task
+from training.task import Failure, FitEnded, Task, Trained
+from training.walk_forward import Training, generator, train_task
 
 
 def with_spans(rows: Samples, seed: int, longest_bars: int) -> Samples:
@@ -196,12 +200,21 @@ def test_a_first_fold_without_any_decided_row_fails_alone(file: str, tmp_path: P
     assert [outcome.error for outcome in trained.folds[1:]] == [None] * 5
 
 
+def failed(work: Task) -> Failure:
+    training = Training(work)
+    try:
+        list(training.fits())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is asked about
+        return training.failure(error)
+    raise AssertionError
+
+
 @pytest.mark.parametrize("number", [5, 6])
 def test_without_validation_or_test_there_is_no_result(number: int, tmp_path: Path) -> None:
     Nearest.fails_at = frozenset({number})
-    sentence = f"^validation or test could not be predicted: fit {number} fails$"
-    with pytest.raises(ModelError, match=sentence):
-        train_task(task(walked(noise(200, seed=1)), tmp_path))
+    failure = failed(task(walked(noise(200, seed=1)), tmp_path))
+    sentence = f"validation or test could not be predicted: fold {number}: fit {number} fails"
+    assert failure.error == sentence
     assert not (tmp_path / "Nearest").exists()
 
 
@@ -209,6 +222,54 @@ def test_a_deployed_fit_that_fails_is_an_error(tmp_path: Path) -> None:
     Nearest.fails_at = frozenset({7})
     with pytest.raises(ModelError, match=r"^fit 7 fails$"):
         train_task(task(walked(noise(200, seed=1)), tmp_path))
+
+
+def test_a_failure_names_its_fit_and_keeps_what_came_before(tmp_path: Path) -> None:
+    Nearest.fails_at = frozenset({2, 7})
+    failure = failed(task(walked(noise(200, seed=1)), tmp_path))
+    assert failure.error == "final fit: fit 7 fails"
+    assert failure.warnings[:3] == (
+        "fold 1: 79 rows seen",
+        "fold 1: exploding gradients: norm 11.0 above 10",
+        "fold 2: fit 2 fails",
+    )
+    assert len(failure.warnings) == 2 * 5 + 1
+    assert failure.cpu is not None
+    assert failure.cpu.walk_forward > 0
+    assert failure.cpu.fit > 0
+
+
+def test_a_stopped_fit_keeps_the_warning_that_stopped_it(tmp_path: Path) -> None:
+    class Stopped(Nearest):
+        def _fit(self, *given: Any) -> Any:
+            given[3].check_nan_loss(float("nan"), 4)
+            return super()._fit(*given)
+
+    failure = failed(task(walked(noise(200, seed=1)), tmp_path, Stopped()))
+    assert failure.error == "fold 1: loss is nan at epoch 4: training ended"
+    assert f"{failure.error}" in failure.warnings
+
+
+def test_a_model_that_cannot_be_stored_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+    failure = failed(task(walked(noise(200, seed=1)), tmp_path / "models", make_model("majority")))
+    assert failure.error.startswith("saving: NotADirectoryError: ")
+
+
+def test_what_is_told_of_a_fit_is_what_was_measured(tmp_path: Path) -> None:
+    Nearest.fails_at = frozenset({2})
+    work = task(walked(noise(200, seed=1)), tmp_path)
+    *fits, trained = Training(work).fits()
+    assert isinstance(trained, Trained)
+    assert len(fits) == 7
+    for fit, outcome, fold in zip(fits, trained.folds, work.split.folds, strict=False):
+        assert isinstance(fit, FitEnded)
+        assert (fit.n_train, fit.n_purged) == (outcome.n_train, outcome.n_purged)
+        assert fit.error == outcome.error
+        assert np.isnan(fit.accuracy) == np.isnan(fit.train_accuracy) == (fit.error is not None)
+        if fit.error is None:
+            hits_N = (outcome.p_N >= 0.5) == (noise(200, seed=1).y_N[fold.block] == 1)
+            assert fit.accuracy == hits_N.mean()
 
 
 def test_warnings_name_their_fit_in_one_line_each(tmp_path: Path) -> None:
@@ -254,6 +315,52 @@ def test_augmentation_is_seeded_by_fit_and_sees_fitted_rows_only(
         runs.append([augmenter.seed for augmenter in Doubling.made])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 7
+
+
+class Breaks(Doubling):
+    """An augmenter that fails in a way nobody foresaw, on fewer than 100 rows."""
+
+    def augment(self, x: Any, y: Any) -> tuple[Any, Any]:
+        if len(x) < 100:
+            raise KeyError("no such\nneighbour")
+        return super().augment(x, y)
+
+
+def test_an_augmentation_that_breaks_is_recorded_and_training_goes_on(tmp_path: Path) -> None:
+    Doubling.made = []
+    trained = train_task(task(walked(noise(200, seed=1)), tmp_path, new_augmenter=Breaks))
+    reason = "original rows are used as they are: KeyError: 'no such\\nneighbour'"
+    expected = (f"fold 1: no augmentation, 79 {reason}", f"fold 2: no augmentation, 99 {reason}")
+    assert trained.augmentation_failures == expected
+    assert set(expected) < set(trained.warnings)
+    sizes = [len(augmented[1]) for _, _, augmented in Nearest.seen]
+    assert sizes == [79, 99, 238, 278, 318, 358, 400]
+
+
+def test_a_warning_about_augmented_rows_is_no_failure(tmp_path: Path) -> None:
+    class Moves(Doubling):
+        def augment(self, x: Any, y: Any) -> tuple[Any, Any]:
+            warnings.warn("moved", AugmentationWarning, stacklevel=1)
+            return super().augment(x, y)
+
+    Doubling.made = []
+    trained = train_task(task(walked(noise(200, seed=1)), tmp_path, new_augmenter=Moves))
+    assert trained.augmentation_failures == ()
+    assert "fold 1: moved" in trained.warnings
+
+
+def test_rows_that_cannot_be_augmented_are_a_failure_and_enough_rows_are_none(
+    tmp_path: Path,
+) -> None:
+    rows = noise(200, seed=1)
+    rare = samples(rows.x_NF, np.isin(np.arange(200), (5, 15, 45, 85, 105, 125, 145, 165, 185)))
+    smote = functools.partial(DataAugmenter, threshold=150)
+    *fits, trained = Training(task(walked(rare), tmp_path, new_augmenter=smote)).fits()
+    assert isinstance(trained, Trained)
+    failures = [fit.augmentation_failure for fit in fits if isinstance(fit, FitEnded)]
+    assert [one is not None for one in failures] == [True, True, True, False, False, False, False]
+    assert trained.augmentation_failures == tuple(failures[:3])
+    assert "class 1 has 3 rows, SMOTE" in trained.augmentation_failures[0]
 
 
 def test_time_spent_on_augmentation_is_counted_apart(

@@ -1,0 +1,167 @@
+"""What a worker is given to train one model of one symbol, and what it gives back.
+
+Axes: N rows of development.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from augmentation import DataAugmenter
+from market.bars import FloatArray
+from market.splits import Split
+from models.base import FitReport, Model
+from models.monitor import TrainingMonitor
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Everything one worker needs to train one model of one symbol; no holdout is in it.
+
+    Attributes
+    ----------
+    symbol : str
+    model : Model
+        Unfitted; each fit starts from a fresh one.
+    split : Split
+    early_stopping_fraction : float
+        Share of each fit's own rows, the latest, that models which stop early are stopped by.
+    new_augmenter : callable or None
+        Makes an augmenter from a ``seed``; None augments nothing.
+    new_monitor : callable
+        Makes the monitor that watches one fit.
+    seed : int
+        The run's; each fit draws from a generator keyed by seed, symbol, model and fold.
+    folder : Path
+        Where the deployed fit is saved.
+    """
+
+    symbol: str
+    model: Model
+    split: Split
+    early_stopping_fraction: float
+    new_augmenter: Callable[..., DataAugmenter] | None
+    new_monitor: Callable[[], TrainingMonitor]
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOutcome:
+    """What one walk-forward fit gave.
+
+    Attributes
+    ----------
+    n_train, n_purged : int
+    base_rate : float
+        Weighted share of wins among the training rows.
+    train_accuracy : float
+        On the rows the weights were fitted on; NaN where the fit failed.
+    p_N : float64 array
+        Probabilities of winning for the rows of the block; empty where the fit failed.
+    error : str or None
+    """
+
+    n_train: int
+    n_purged: int
+    base_rate: float
+    train_accuracy: float
+    p_N: FloatArray
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Processor seconds of one task."""
+
+    fit: float
+    walk_forward: float
+    augmentation: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitEnded:
+    """What is told of one fit of a task as soon as it has ended.
+
+    Attributes
+    ----------
+    name : str
+        ``fold 1`` and so on, or ``final fit``.
+    n_train, n_purged : int
+    train_accuracy : float
+        On the rows the weights were fitted on; NaN where the fit failed.
+    accuracy : float
+        On the block that was predicted; NaN where the fit failed, and for the final fit.
+    wall_s : float
+    warnings : tuple of str
+        Those of this fit.
+    augmentation_failure : str or None
+        Why this fit, which was to be augmented, did without.
+    error : str or None
+    """
+
+    name: str
+    n_train: int
+    n_purged: int
+    train_accuracy: float
+    accuracy: float
+    wall_s: float
+    warnings: tuple[str, ...]
+    augmentation_failure: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A task that ended with a deployed fit.
+
+    Attributes
+    ----------
+    p_N : float64 array, shape (n_development,)
+        Out-of-fold probabilities of winning; NaN where no fold predicted.
+    base_rate_N : float64 array, shape (n_development,)
+        Base rate of the training rows behind each prediction; NaN likewise.
+    folds : tuple of FoldOutcome
+    final : FitReport
+        Of the deployed fit.
+    importance : dict or None
+    warnings : tuple of str
+    augmentation_failures : tuple of str
+        One for each fit that was to be augmented, could not be, and went on without.
+    duration_s : float
+        Wall time.
+    cpu : Cpu
+    """
+
+    p_N: FloatArray
+    base_rate_N: FloatArray
+    folds: tuple[FoldOutcome, ...]
+    final: FitReport
+    importance: dict[str, float] | None
+    warnings: tuple[str, ...]
+    augmentation_failures: tuple[str, ...]
+    duration_s: float
+    cpu: Cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is known of a task that ended without a deployed fit.
+
+    Attributes
+    ----------
+    error : str
+        One line; names the fit it happened in, if in one.
+    warnings, augmentation_failures : tuple of str
+        Those up to the failure, as in `Trained`.
+    duration_s : float
+        Wall time.
+    cpu : Cpu or None
+        None where the process that counted is gone.
+    """
+
+    error: str
+    warnings: tuple[str, ...]
+    augmentation_failures: tuple[str, ...]
+    duration_s: float
+    cpu: Cpu | None
