@@ -1,6 +1,6 @@
 """Scores of binary predictions, on NumPy alone.
 
-Axes: N rows. y_N holds labels 0 or 1, p_N the predicted probability of class 1.
+Axes: N rows, B rows of one bin. y_N holds labels 0 or 1, p_N the predicted probability of class 1.
 """
 
 from typing import Any, TypedDict
@@ -44,6 +44,14 @@ class Expectancy(TypedDict):
     share_taken: float
     expectancy_r: float | None
     total_r: float
+
+
+class ReliabilityBin(TypedDict):
+    """One bin of `reliability_bins`."""
+
+    mean_probability: float
+    win_rate: float
+    n: int
 
 
 def classification_metrics(
@@ -117,6 +125,46 @@ def no_skill_metrics(y_N: npt.ArrayLike, base_rate: npt.ArrayLike) -> NoSkillMet
     positive_N, p_N = _checked(y_N, np.broadcast_to(base_rate, y_N.shape))
     accuracy = float(np.mean(positive_N == (p_N >= 0.5)))
     return {"accuracy": accuracy, "log_loss": _log_loss(positive_N, p_N)}
+
+
+def reliability_bins(
+    y_N: npt.ArrayLike, p_N: npt.ArrayLike, n_bins: int = 10
+) -> list[ReliabilityBin]:
+    """Compare predicted probabilities with what happened, in bins of about equally many rows.
+
+    Parameters
+    ----------
+    y_N : array of shape (n_rows,)
+        Labels, 0 or 1.
+    p_N : array of shape (n_rows,)
+        Probability of class 1, in [0, 1].
+    n_bins : int
+        Most bins there can be, at least 1. Equal probabilities share a bin, so there may be fewer.
+
+    Returns
+    -------
+    list of ReliabilityBin
+        Smallest probabilities first; every row is in one bin, no bin is empty.
+
+    Raises
+    ------
+    ValueError
+        As `classification_metrics`, and if `n_bins` is below 1.
+    """
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, was {n_bins}")
+    positive_N, p_N = _checked(y_N, p_N)
+    order_N = np.argsort(p_N, kind="stable")
+    positive_N, p_N = positive_N[order_N], p_N[order_N]
+    # The bin of the first row with the same probability.
+    bin_N = np.searchsorted(p_N, p_N, side="left") * n_bins // len(p_N)
+    starts = np.flatnonzero(np.diff(bin_N, prepend=-1))
+    return [
+        {"mean_probability": float(p_B.mean()), "win_rate": float(won_B.mean()), "n": len(p_B)}
+        for p_B, won_B in zip(
+            np.split(p_N, starts[1:]), np.split(positive_N, starts[1:]), strict=True
+        )
+    ]
 
 
 def expectancy_r(

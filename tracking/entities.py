@@ -6,23 +6,58 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tracking.records import DatasetRecord, ModelRecord
+from tracking.records import DatasetRecord, FailedData, ModelRecord, Verdict
+
+DESCRIPTION = "mlflow.note.content"
 
 # Longest texts that an MLflow store takes.
 _KEY_CHARS = 250
 _PARAM_CHARS = 6000
 _TAG_CHARS = 8000
 _DIGEST_CHARS = 36
+_REGISTRY_CHARS = 5000
 
 
 def child_tags(record: ModelRecord) -> dict[str, str]:
     """Collect what a child run and its registered version are found by."""
-    tags = {**record.tags, "symbol": record.symbol, "model": record.model}
+    tags = {"model": record.model, "symbol": record.symbol, **record.tags}
     if record.error is not None:
-        tags["error"] = record.error
+        tags |= _failure_tags(record.error)
     if record.dataset is not None:
         tags["dataset_digest"] = record.dataset.digest
     return tags
+
+
+def logged_model_name(record: ModelRecord) -> str:
+    """Name a model after its run, without what MLflow refuses in a model's name."""
+    return re.sub(r"""[/:.%"']""", "_", f"{record.symbol} {record.model}")
+
+
+def failed_data_tags(failed: FailedData) -> dict[str, str]:
+    """Collect what the run of a symbol without usable data is found by."""
+    shown = {"symbol": failed.symbol, DESCRIPTION: failed.description}
+    return {**failed.tags, **shown, **_failure_tags(failed.error)}
+
+
+def _failure_tags(error: str) -> dict[str, str]:
+    return {"error": error, "verdict": f"failed: {error}"}
+
+
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """Make what a run and a model show of their verdict."""
+    return tags_of({"verdict": verdict.text, DESCRIPTION: verdict.description})
+
+
+def registry_text(description: str) -> str:
+    """Cut a description to what the registry's tables hold."""
+    return description[:_REGISTRY_CHARS]
+
+
+def run_tags(tags: Mapping[str, str]) -> list[Any]:
+    """Make tags that are set on a run which is there already."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in tags_of(tags).items()]
 
 
 def model_metrics(record: ModelRecord, model_id: str | None) -> list[Any]:

@@ -9,27 +9,36 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tracking.entities import (
+    DESCRIPTION,
     child_tags,
     dataset_input,
+    failed_data_tags,
     final_metrics,
+    logged_model_name,
     model_metrics,
     ms_since_epoch,
     params_of,
+    registry_text,
+    run_tags,
     tags_of,
+    verdict_tags,
 )
+from tracking.failures import failure_line, store_failures
+from tracking.figures import FigurePainter
 from tracking.pyfunc_folder import write_pyfunc_folder
 from tracking.records import (
     NOT_LOGGED,
+    FailedData,
     LoggedModel,
     ModelRecord,
     RunStart,
     Status,
+    Verdict,
 )
-from tracking.store import Store, check_uri, create_once, open_store, quiet, store_failures
+from tracking.registry import promote, register
+from tracking.store import Store, check_uri, open_store, quiet
 
 _log = logging.getLogger(__name__)
-
-_FAILURE_CHARS = 300
 
 
 class MlflowTracker:
@@ -61,13 +70,16 @@ class MlflowTracker:
         self._experiment = experiment
         self._store: Store | None = None
         self._parent_id: str | None = None
+        self._parent_name = ""
         self._open_runs: dict[str, None] = {}
         self._registered: set[str] = set()
+        self._painter = FigurePainter()
 
     def start(self, run: RunStart) -> str | None:
         """Open the store and the parent run; return its id, or None if that failed."""
         with self._attempt():
             self._store = open_store(self._uri, self._experiment)
+            self._parent_name = run.name
             self._parent_id = self._create_run(self._store, run.name, run.tags, started_ms=None)
             self._store.client.log_batch(self._parent_id, params=params_of(run.params))
         return None if self.failure else self._parent_id
@@ -79,19 +91,46 @@ class MlflowTracker:
                 return self._log_child(self._store, record)
         return NOT_LOGGED
 
-    def set_champion(self, registered_name: str, version: str) -> None:
-        """Point the alias `champion` of a registered model at one version."""
+    def log_failed_data(self, failed: FailedData) -> None:
+        """Record a symbol that could not be trained as a failed child run."""
         if self.failure is None and self._store is not None:
             with self._attempt():
-                self._store.client.set_registered_model_alias(registered_name, "champion", version)
+                client = self._store.client
+                run_id = self._create_child(
+                    self._store, f"{failed.symbol} data", failed_data_tags(failed), started_ms=None
+                )
+                if failed.report is not None:
+                    client.log_artifact(run_id, str(failed.report), "data")
+                self._end_run(client, run_id, "FAILED", ended_ms=None)
+
+    def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Add verdict and description to the runs, models and versions that were logged."""
+        if self.failure is None and self._store is not None:
+            with self._attempt():
+                for verdict in verdicts:
+                    _log_verdict(self._store.client, verdict)
+
+    def promote(
+        self, registered_name: str, version: str, *, simulated: bool, description: str
+    ) -> str | None:
+        """Point the alias `champion` at one version, unless simulated data would displace real."""
+        if self.failure is None and self._store is not None:
+            with self._attempt():
+                client = self._store.client
+                return promote(
+                    client, registered_name, version, simulated=simulated, description=description
+                )
+        return None
 
     def finish(
         self,
         *,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
-        artifacts: Sequence[Path],
+        artifacts: Sequence[tuple[Path, str]],
         status: Status,
+        name: str | None = None,
+        description: str = "",
     ) -> None:
         """Add the last facts to the parent run and end every run that is still open.
 
@@ -103,54 +142,57 @@ class MlflowTracker:
             return
         if self.failure is None:
             with self._attempt():
-                self._log_parent(self._store.client, self._parent_id, metrics, tags, artifacts)
+                client, parent_id = self._store.client, self._parent_id
+                if name is not None:
+                    client.update_run(parent_id, name=name)
+                tags = {**tags, **({DESCRIPTION: description} if description else {})}
+                _log_parent(client, parent_id, metrics, tags, artifacts)
         with self._attempt():
             self._end_runs(self._store.client, self._parent_id, status)
 
     def _log_child(self, store: Store, record: ModelRecord) -> LoggedModel:
-        name = f"{record.symbol} {record.model}"
-        tags = child_tags(record) | {"mlflow.parentRunId": str(self._parent_id)}
-        run_id = self._create_run(store, name, tags, started_ms=ms_since_epoch(record.started_utc))
+        name, tags = f"{record.symbol} {record.model}", child_tags(record)
+        started_ms = ms_since_epoch(record.started_utc)
+        run_id = self._create_child(store, name, tags, started_ms=started_ms)
         client = store.client
         model = None
         if record.artifact_folder is not None:
             model = client.create_logged_model(
-                store.experiment_id, name=record.model, source_run_id=run_id
+                store.experiment_id,
+                name=logged_model_name(record),
+                source_run_id=run_id,
+                tags=tags_of(tags),
             )
         model_id = None if model is None else model.model_id
         client.log_batch(run_id, model_metrics(record, model_id), params_of(record.params))
-        client.log_text(run_id, record.result_json, record.result_json_name)
+        self._upload_files(client, run_id, record)
         if record.dataset is not None:
             client.log_inputs(run_id, [dataset_input(record.dataset)])
         version = uri = None
         if model is not None:
             _upload_model(client, record, model)
-            version = self._register(store, record, model)
+            version = register(store, record, model, known=self._registered)
             uri = f"models:/{record.registered_name}/{version}" if version else model.model_uri
         status = "FINISHED" if record.error is None else "FAILED"
         self._end_run(client, run_id, status, ended_ms=ms_since_epoch(record.ended_utc))
-        return LoggedModel(run_id=run_id, version=version, uri=uri)
+        return LoggedModel(run_id, version, uri, model_id, record.registered_name)
 
-    def _register(self, store: Store, record: ModelRecord, model: Any) -> str | None:
-        name = record.registered_name
-        if name is None:
-            return None
-        client = store.client
-        if name not in self._registered:
-            create_once(lambda: client.create_registered_model(name))
-            self._registered.add(name)
-        registered = client.create_model_version(
-            name,
-            # MLflow resolves `models:/` addresses on the server, but in a local store through
-            # its process-wide default address, which the tracker leaves alone.
-            source=model.artifact_location if store.is_local else f"models:/{model.model_id}",
-            run_id=model.source_run_id,
-            model_id=model.model_id,
-            tags=child_tags(record),
-            description=record.description,
-            await_creation_for=0,
-        )
-        return str(registered.version)
+    def _upload_files(self, client: Any, run_id: str, record: ModelRecord) -> None:
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            (folder / record.result_json_name).write_text(record.result_json, encoding="utf-8")
+            if record.figures is not None:
+                (folder / "figures").mkdir()
+                for name, png in self._painter.paint(record.figures).items():
+                    (folder / "figures" / name).write_bytes(png)
+            client.log_artifacts(run_id, str(folder))
+
+    def _create_child(
+        self, store: Store, name: str, tags: Mapping[str, str], *, started_ms: int | None
+    ) -> str:
+        """Open a run beneath the parent, whose name it carries: children are compared by it."""
+        parent = {"mlflow.parentRunId": str(self._parent_id), "run": self._parent_name}
+        return self._create_run(store, name, {**tags, **parent}, started_ms=started_ms)
 
     def _create_run(
         self, store: Store, name: str, tags: Mapping[str, str], *, started_ms: int | None
@@ -161,24 +203,6 @@ class MlflowTracker:
         run_id = str(run.info.run_id)
         self._open_runs[run_id] = None
         return run_id
-
-    def _log_parent(
-        self,
-        client: Any,
-        run_id: str,
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        artifacts: Sequence[Path],
-    ) -> None:
-        from mlflow.entities import RunTag
-
-        client.log_batch(
-            run_id,
-            metrics=final_metrics(metrics, at_ms=int(time.time() * 1000), model_id=None),
-            tags=[RunTag(name, value) for name, value in tags_of(tags).items()],
-        )
-        for path in artifacts:
-            client.log_artifact(run_id, str(path))
 
     def _end_runs(self, client: Any, parent_id: str, status: Status) -> None:
         if self.failure is not None:
@@ -204,10 +228,37 @@ class MlflowTracker:
             self.cpu_seconds += time.process_time() - begun_s
 
     def _turn_off(self, error: Exception) -> None:
+        _log.debug("MLflow raised", exc_info=error)
         if self.failure is None:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self.failure = reason[:_FAILURE_CHARS]
-            _log.warning("MLflow at %s failed, tracking is off: %s", self._uri, self.failure)
+            self.failure = failure_line(self._uri, error)
+            _log.warning("tracking is off: %s", self.failure)
+
+
+def _log_verdict(client: Any, verdict: Verdict) -> None:
+    logged = verdict.logged
+    if logged.run_id is None:
+        return
+    client.log_batch(logged.run_id, tags=run_tags(verdict_tags(verdict)))
+    if logged.model_id is not None:
+        client.set_logged_model_tags(logged.model_id, verdict_tags(verdict))
+    if logged.version is not None:
+        name, version = logged.registered_name, logged.version
+        client.update_model_version(name, version, registry_text(verdict.description))
+        client.set_model_version_tag(name, version, "verdict", verdict.text)
+
+
+def _log_parent(
+    client: Any,
+    run_id: str,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    artifacts: Sequence[tuple[Path, str]],
+) -> None:
+    at_ms = int(time.time() * 1000)
+    final = final_metrics(metrics, at_ms=at_ms, model_id=None)
+    client.log_batch(run_id, metrics=final, tags=run_tags(tags))
+    for path, folder in artifacts:
+        client.log_artifact(run_id, str(path), folder or None)
 
 
 def _upload_model(client: Any, record: ModelRecord, model: Any) -> None:

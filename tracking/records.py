@@ -61,6 +61,43 @@ class DatasetRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FigureData:
+    """What the pictures of one model show; figures without data are not drawn.
+
+    Attributes
+    ----------
+    title, subtitle
+        Stand over every picture: which model and rows, and what no skill would score on them.
+    confusion
+        Rows by outcome and answer: [[tn, fp], [fn, tp]].
+    reliability
+        Mean probability, share of wins and number of rows of each bin.
+    no_skill_accuracy, no_skill_log_loss
+        Drawn beside the curves.
+    curves
+        Of the deployed fit: values per step by name; those that end in `_loss` and `_accuracy`
+        are drawn.
+    step
+        What a step is, such as `epoch`.
+    kept_step
+        Step whose weights were kept, counted from 1, or None where it is not known.
+    importance
+        Features and their shares, largest first.
+    """
+
+    title: str
+    subtitle: str
+    confusion: Sequence[Sequence[int]]
+    reliability: Sequence[tuple[float, float, int]]
+    no_skill_accuracy: float
+    no_skill_log_loss: float
+    curves: Mapping[str, Sequence[float]]
+    step: str
+    kept_step: int | None
+    importance: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRecord:
     """One symbol's one model: its result, and its files where it was trained.
 
@@ -69,7 +106,8 @@ class ModelRecord:
     symbol, model
         Together the name of the child run.
     params, tags, metrics
-        Logged as they are; the tags are repeated on the registered version.
+        Logged as they are; the tags are repeated on the model, those in
+        `registry.VERSION_TAGS` on its registered version too.
     curves
         Values per epoch by name; the first epoch is step 1.
     result_json_name, result_json
@@ -90,10 +128,12 @@ class ModelRecord:
         Why the model failed; the child run then ends as FAILED.
     started_utc, ended_utc
         Span of the training, with a time zone.
+    figures
+        What is drawn of the model, or None to draw nothing.
     registered_name
         Name in the model registry (no `/` and no `:`), or None to leave it unregistered.
-    description
-        Sentence shown with the registered version.
+    registered_description
+        Markdown shown with a registered model that is created for this record.
     """
 
     symbol: str
@@ -113,8 +153,9 @@ class ModelRecord:
     error: str | None
     started_utc: datetime
     ended_utc: datetime
+    figures: FigureData | None
     registered_name: str | None
-    description: str
+    registered_description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +170,61 @@ class LoggedModel:
         Version under the registered name, or None where nothing was registered.
     uri
         `models:/` address that MLflow loads the model from, or None without a model.
+    model_id
+        MLflow's own id of the model, or None without one.
+    registered_name
+        Name that `version` counts under.
     """
 
     run_id: str | None
     version: str | None
     uri: str | None
+    model_id: str | None
+    registered_name: str | None
 
 
-NOT_LOGGED = LoggedModel(run_id=None, version=None, uri=None)
+NOT_LOGGED = LoggedModel(run_id=None, version=None, uri=None, model_id=None, registered_name=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What selection made of a model that has been logged.
+
+    Attributes
+    ----------
+    logged
+        Where the model went; nothing is told of one that was not logged.
+    text
+        One line: the tag `verdict` of its run, its model and its registered version.
+    description
+        Markdown shown on their pages.
+    """
+
+    logged: LoggedModel
+    text: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedData:
+    """A symbol that could not be trained because of its data.
+
+    Attributes
+    ----------
+    symbol
+        The child run is named after it: `EURUSD data`.
+    tags
+        Logged as they are, beside `symbol`, `error` and `verdict`.
+    error
+        What is wrong with the data, in one line.
+    description
+        Markdown shown on the run's page.
+    report
+        JSON file with what was found, or None.
+    """
+
+    symbol: str
+    tags: Mapping[str, str]
+    error: str
+    description: str
+    report: Path | None

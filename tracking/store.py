@@ -28,8 +28,9 @@ _ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
 
-# MLflow installs handlers of its own for the first two; urllib3 reports every retry.
-_NOISY_LOGGERS = ("mlflow", "alembic", "urllib3")
+# MLflow installs handlers of its own for the first two; urllib3 reports every retry, matplotlib
+# that it lists the fonts once.
+_NOISY_LOGGERS = ("mlflow", "alembic", "urllib3", "matplotlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +97,6 @@ def create_once(create: Callable[[], object]) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def store_failures() -> tuple[type[Exception], ...]:
-    """Name everything that a broken, missing or foreign store makes MLflow raise.
-
-    `OSError` covers files, sockets and the file lock; the errors of Alembic and SQLAlchemy come
-    out bare only while a store is opened.
-    """
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (
-        MlflowException,
-        SQLAlchemyError,
-        CommandError,
-        sqlite3.Error,
-        OSError,
-    )
 
 
 def _import_mlflow() -> None:

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tracking.records import NOT_LOGGED, LoggedModel, ModelRecord, RunStart, Status
+from tracking.records import (
+    NOT_LOGGED,
+    FailedData,
+    LoggedModel,
+    ModelRecord,
+    RunStart,
+    Status,
+    Verdict,
+)
 
 
 class Tracker(Protocol):
@@ -27,18 +35,46 @@ class Tracker(Protocol):
     def log_model(self, record: ModelRecord) -> LoggedModel:
         """Record one model as a finished child run."""
 
-    def set_champion(self, registered_name: str, version: str) -> None:
-        """Point the alias `champion` of a registered model at one version."""
+    def log_failed_data(self, failed: FailedData) -> None:
+        """Record a symbol that could not be trained as a failed child run."""
+
+    def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Add to models that have been logged what selection made of them."""
+
+    def promote(
+        self, registered_name: str, version: str, *, simulated: bool, description: str
+    ) -> str | None:
+        """Point the alias `champion` of a registered model at one version.
+
+        A version trained on simulated data never takes the alias from one of real data.
+
+        Returns
+        -------
+        str or None
+            One line where the alias was left to the version that has it.
+        """
 
     def finish(
         self,
         *,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
-        artifacts: Sequence[Path],
+        artifacts: Sequence[tuple[Path, str]],
         status: Status,
+        name: str | None = None,
+        description: str = "",
     ) -> None:
-        """Add the last facts to the parent run and end every run that is still open."""
+        """Add the last facts to the parent run and end every run that is still open.
+
+        Parameters
+        ----------
+        artifacts
+            Files, each with the folder within the run that it is shown in (`""`: the top).
+        name
+            The run's final name, or None to leave it.
+        description
+            Markdown shown on the run's page.
+        """
 
 
 class NoTracker:
@@ -56,15 +92,26 @@ class NoTracker:
         """Return the empty answer."""
         return NOT_LOGGED
 
-    def set_champion(self, registered_name: str, version: str) -> None:
+    def log_failed_data(self, failed: FailedData) -> None:
         """Do nothing."""
+
+    def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Do nothing."""
+
+    def promote(
+        self, registered_name: str, version: str, *, simulated: bool, description: str
+    ) -> str | None:
+        """Return None: no alias was kept back."""
+        return None
 
     def finish(
         self,
         *,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
-        artifacts: Sequence[Path],
+        artifacts: Sequence[tuple[Path, str]],
         status: Status,
+        name: str | None = None,
+        description: str = "",
     ) -> None:
         """Do nothing."""

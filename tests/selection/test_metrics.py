@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
+from selection.metrics import (
+    classification_metrics,
+    expectancy_r,
+    no_skill_metrics,
+    reliability_bins,
+)
 
 # A coarse grid makes ties, certainties and probabilities at the threshold common.
 PROBABILITY = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))
@@ -58,6 +63,42 @@ def test_a_model_that_knows_only_the_base_rate_scores_no_skill(
     model = classification_metrics(y_N, np.full(len(y_N), base_rate))
     null = no_skill_metrics(y_N, base_rate)
     assert {key: model[key] for key in ("accuracy", "log_loss")} == null
+
+
+@given(ROWS, st.integers(1, 12))
+def test_bins_hold_every_row_once_and_keep_equal_probabilities_together(
+    rows: list[tuple[int, float]], n_bins: int
+) -> None:
+    y_N, p_N = np.array([y for y, _ in rows]), np.array([p for _, p in rows])
+    bins = reliability_bins(y_N, p_N, n_bins)
+    sizes = [one["n"] for one in bins]
+    assert sum(sizes) == len(rows)
+    assert 1 <= len(bins) <= n_bins
+    assert min(sizes) > 0
+    assert sum(one["n"] * one["win_rate"] for one in bins) == pytest.approx(y_N.sum())
+    edges = np.cumsum(sizes)[:-1]
+    ordered_N = np.sort(p_N)
+    assert (ordered_N[edges - 1] < ordered_N[edges]).all()
+    means = [float(part.mean()) for part in np.split(ordered_N, edges)]
+    assert [one["mean_probability"] for one in bins] == pytest.approx(means)
+
+
+@given(st.integers(1, 60), st.integers(1, 12))
+def test_without_ties_bins_differ_by_at_most_one_row(n_rows: int, n_bins: int) -> None:
+    p_N = np.random.default_rng(n_rows).permutation(np.linspace(0, 1, n_rows))
+    sizes = [one["n"] for one in reliability_bins(np.zeros(n_rows), p_N, n_bins)]
+    assert len(sizes) == min(n_rows, n_bins)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_bins_are_counted_by_hand() -> None:
+    bins = reliability_bins([1, 0, 1, 1], [0.9, 0.2, 0.7, 0.4], 2)
+    assert bins == [
+        {"mean_probability": pytest.approx(0.3), "win_rate": 0.5, "n": 2},
+        {"mean_probability": pytest.approx(0.8), "win_rate": 1.0, "n": 2},
+    ]
+    with pytest.raises(ValueError, match="n_bins must be at least 1, was 0"):
+        reliability_bins([1], [0.5], 0)
 
 
 def test_expectancy_pays_the_reward_less_the_risk_and_the_costs() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from tracking.records import DatasetRecord, ModelRecord, RunStart
+from tracking.records import DatasetRecord, FigureData, ModelRecord, RunStart
 
 FEATURES = ("rsi_14", "atr_pct", "hour")
 BEGUN_UTC = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -16,6 +16,19 @@ PARENT = RunStart(
     name="train_all 2026-03-02",
     params={f"model.option_{i}": str(i) for i in range(250)} | {"long": "x" * 7000},
     tags={"git_commit": "0123abc", "data": "simulated"},
+)
+
+FIGURES = FigureData(
+    title="EURUSD RandomForest, 300 rows out of fold (simulated)",
+    subtitle="Accuracy 0.610 (no skill 0.550), log-loss 0.6712 (no skill 0.6881)",
+    confusion=[[100, 35], [82, 83]],
+    reliability=[(0.3, 0.35, 100), (0.5, 0.55, 100), (0.7, 0.75, 100)],
+    no_skill_accuracy=0.55,
+    no_skill_log_loss=0.6881,
+    curves={"train_loss": [0.7, 0.6, 0.5], "val_loss": [0.7, 0.65, 0.66], "grad_norm": [1.0] * 3},
+    step="epoch",
+    kept_step=2,
+    importance=[("rsi_14", 0.6), ("atr_pct", 0.3), ("hour", 0.1)],
 )
 
 
@@ -51,16 +64,21 @@ def full_record(folder, *, model="RandomForest", probability=0.75):
         error=None,
         started_utc=BEGUN_UTC,
         ended_utc=BEGUN_UTC + timedelta(seconds=90),
+        figures=FIGURES,
         registered_name="EURUSD",
-        description="Forest of 200 trees.",
+        registered_description="Models of EURUSD.",
     )
 
 
 def bare_record(folder):
     record = full_record(folder, model="Bare")
-    return replace(record, registered_name=None, input_example=None, dataset=None, curves={})
+    return replace(
+        record, registered_name=None, input_example=None, dataset=None, curves={}, figures=None
+    )
 
 
 def failed_record(folder):
     record = full_record(folder, model="LSTM")
-    return replace(record, artifact_folder=None, metrics={}, error="loss was NaN at epoch 3")
+    return replace(
+        record, artifact_folder=None, metrics={}, figures=None, error="loss was NaN at epoch 3"
+    )
