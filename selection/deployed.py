@@ -1,0 +1,238 @@
+"""The deployer's side: a manifest's models, verified and ready to predict.
+
+Axes: N rows or events, F features.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from market.bars import FloatArray
+from market.definitions import Definition, DefinitionError, definition_of
+from selection.deployed_files import DeploymentError, open_model, read_manifest, refusals
+from selection.given import closed_bars, feature_rows
+from selection.signals import BarSignals
+
+if TYPE_CHECKING:
+    from models.base import Model
+
+
+class DeployedModels:
+    """The models of one deployment manifest, by symbol; made by `from_manifest`.
+
+    Loading runs no code from the files. A model is opened when it is first asked for, from the very
+    bytes that are checked, once more, right then; it stays in memory.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As read from JSON and checked against its schema.
+    folder : Path
+        What the paths of artifacts are relative to.
+    refused : mapping of str to str
+        Symbols whose files are not what the manifest says, and why.
+    """
+
+    def __init__(
+        self, *, manifest: Mapping[str, Any], folder: Path, refused: Mapping[str, str]
+    ) -> None:
+        self.manifest = manifest
+        self.folder = folder
+        self.refused = refused
+        self._models: dict[str, Model] = {}
+
+    @classmethod
+    def from_manifest(cls, path: str | Path, *, skip_broken: bool = False) -> Self:
+        """Read a manifest and check every file of every selected symbol; open none.
+
+        A file must lie in the manifest's folder, links followed, and have the size and the SHA-256
+        that the manifest says.
+
+        Parameters
+        ----------
+        path : str or Path
+            The manifest.
+        skip_broken : bool
+            Go on with the other symbols where files are refused: `refused` says why, and asking
+            for such a symbol raises.
+
+        Raises
+        ------
+        DeploymentError
+            If the manifest cannot be used; or, one line each, the files that are refused.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        lines = {
+            symbol: refusals(path.parent, symbol, selection)
+            for symbol, selection in manifest["selections"].items()
+            if selection["selected_model"] is not None
+        }
+        refused = {symbol: "\n".join(found) for symbol, found in lines.items() if found}
+        if refused and not skip_broken:
+            raise DeploymentError("\n".join(refused.values()))
+        return cls(manifest=manifest, folder=path.parent, refused=refused)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Symbols with a model that can be asked."""
+        return [
+            symbol
+            for symbol, selection in self.manifest["selections"].items()
+            if selection["selected_model"] is not None and symbol not in self.refused
+        ]
+
+    def selection(self, symbol: str) -> Mapping[str, Any]:
+        """Return a symbol's entry in the manifest, whether or not a model was selected.
+
+        Raises
+        ------
+        DeploymentError
+            If the manifest has no such symbol.
+        """
+        selections: Mapping[str, Mapping[str, Any]] = self.manifest["selections"]
+        if symbol not in selections:
+            raise DeploymentError(
+                f"{symbol}: is not in the manifest; there are: {', '.join(selections)}"
+            )
+        return selections[symbol]
+
+    def lookback_rows(self, symbol: str) -> int:
+        """Return how many rows before the ones predicted the model looks back on; 0 for most."""
+        return self._model(symbol).context_rows
+
+    def predict_proba(
+        self, symbol: str, features: Any, context: Any = None, *, allow_cold_start: bool = False
+    ) -> FloatArray:
+        """Return the probabilities of losing and winning, shape (n_rows, 2).
+
+        A net's answer to a row may differ in the seventh digit with the other rows of the call.
+
+        Parameters
+        ----------
+        symbol : str
+        features : array, DataFrame or mapping
+            One row per event, consecutive events in time order. An array has its columns in the
+            manifest's order; a polars or pandas frame, or a mapping, is read by name.
+        context : array, DataFrame or mapping, optional
+            The events directly before, at least `lookback_rows`; ignored by models that do not
+            look back.
+        allow_cold_start : bool
+            Let the first row stand for those missing before it, as at the beginning of a history.
+
+        Raises
+        ------
+        DeploymentError
+            If the symbol has no usable model, or rows to look back on are missing.
+        DataError
+            If the features cannot be used.
+        """
+        model = self._model(symbol)
+        x_NF = feature_rows(symbol, features, model.names_F)
+        given = x_NF[:0] if context is None else context
+        context_NF = feature_rows(f"{symbol}, context", given, model.names_F)
+        wanted = model.context_rows
+        if len(context_NF) < wanted and not allow_cold_start:
+            found = f" ({len(context_NF)} were given)" if len(context_NF) else ""
+            raise DeploymentError(
+                f"{symbol}: {model.name} looks back {wanted} rows{found}; give context= with the "
+                f'features of the {wanted} events before (lookback_rows("{symbol}")), or '
+                "allow_cold_start=True"
+            )
+        return model.predict_proba(x_NF, context_NF)
+
+    def predict_bars(
+        self,
+        symbol: str,
+        bars: Any,
+        *,
+        length: timedelta | None = None,
+        now: datetime | None = None,
+    ) -> BarSignals:
+        """Find the events in bars, as the manifest defines them, and judge each at its close.
+
+        Every event has those before it as context. On the history that a model was trained on, the
+        events, features and probabilities are those of its training table; on the later part of a
+        history they are the same from where `BarSignals.settled_N` is True.
+
+        Parameters
+        ----------
+        symbol : str
+        bars : Bars or DataFrame
+            OHLCV, starts in UTC, polars or pandas; see `selection.given.closed_bars`.
+        length : timedelta, optional
+            Length of a frame's bars; the commonest step where it is left out.
+        now : datetime, optional
+            The moment of the decision, the clock's where it is left out. A bar still forming then
+            is left out.
+
+        Raises
+        ------
+        DeploymentError
+            If the symbol has no usable model or definition, or the bars are too few or of another
+            length.
+        DataError
+            If the bars cannot be used.
+        """
+        model, definition = self._model(symbol), self._definition(symbol)
+        threshold = self.selection(symbol).get("decision_threshold")
+        if threshold is None:
+            raise DeploymentError(f"{symbol}: the manifest gives no decision_threshold")
+        closed = closed_bars(symbol, bars, length=length, now=now)
+        history = definition.features.history_bars
+        if len(closed) < history:
+            raise DeploymentError(
+                f"{symbol}: {len(closed)} closed bars, at least {history} are needed for its "
+                "features to settle; give more history"
+            )
+        if definition.bar_length not in (None, closed.length):
+            raise DeploymentError(
+                f"{symbol}: bars of {_minutes(closed.length)} minutes were given, the model was "
+                f"trained on {_minutes(definition.bar_length)}"
+            )
+        found = definition.decisions(closed)
+        # The events that a settled one looks back on must be settled themselves.
+        first_settled = int(np.argmax(found.settled_N)) if found.settled_N.any() else len(found)
+        return BarSignals(
+            symbol=symbol,
+            model=self.selection(symbol)["selected_model"],
+            threshold=float(threshold),
+            t0_N=found.t0_N,
+            direction_N=found.direction_N,
+            p_win_N=model.predict_proba(found.x_NF)[:, 1],
+            settled_N=np.arange(len(found)) >= first_settled + model.context_rows,
+            closed_at=closed.close_time_T[-1],
+        )
+
+    def _model(self, symbol: str) -> "Model":
+        selection = self.selection(symbol)
+        if selection["selected_model"] is None:
+            raise DeploymentError(f"{symbol}: no model is deployed: {selection['reason']}")
+        if symbol in self.refused:
+            raise DeploymentError(self.refused[symbol])
+        if symbol not in self._models:
+            self._models[symbol] = open_model(self.folder, symbol, selection)
+        return self._models[symbol]
+
+    def _definition(self, symbol: str) -> Definition:
+        selection = self.selection(symbol)
+        features = selection.get("features", {}).get("definition")
+        if features is None:
+            raise DeploymentError(
+                f"{symbol}: its features were made elsewhere, the manifest does not say how; "
+                "compute them and use predict_proba"
+            )
+        try:
+            definition = definition_of(features, selection.get("label") or {})
+        except DefinitionError as error:
+            raise DeploymentError(f"{symbol}: this version cannot build {error}") from error
+        if definition.features.names != self._model(symbol).names_F:
+            raise DeploymentError(f"{symbol}: this version makes other features than the model's")
+        return definition
+
+
+def _minutes(length: np.timedelta64 | None) -> str:
+    return f"{np.timedelta64(length, 'us') / np.timedelta64(60_000_000, 'us'):g}"

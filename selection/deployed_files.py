@@ -1,0 +1,164 @@
+"""The files that a manifest names: found, checked against it, and only then opened."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from selection.manifest import validate_manifest
+
+if TYPE_CHECKING:
+    from models.base import Model
+
+DESCRIPTION = "model.json"
+DIGITS_SHOWN = 12
+
+
+class DeploymentError(ValueError):
+    """A manifest, file or request that cannot be served; one line for each thing refused."""
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest and check it against its schema.
+
+    Raises
+    ------
+    DeploymentError
+        If it cannot be read, is not JSON or breaks the schema.
+    """
+    try:
+        manifest = json.loads(path.read_bytes())
+        validate_manifest(manifest)
+    except FileNotFoundError as error:
+        raise DeploymentError(
+            f"{path}: no such manifest; train first, or give the path of one"
+        ) from error
+    except OSError as error:
+        raise DeploymentError(f"{path}: cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DeploymentError(f"{path}: is not JSON: {error}") from error
+    except ValueError as error:
+        raise DeploymentError(f"{path}: {error}") from error
+    return dict(manifest)
+
+
+def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[str]:
+    """Return a line for each file of a selection that is not what the manifest says.
+
+    Every file is read once and forgotten; none is opened as a model.
+    """
+    try:
+        _root(symbol, selection)
+    except DeploymentError as error:
+        return [str(error)]
+    refused = []
+    for entry in selection["artifacts"]:
+        try:
+            _verified_bytes(folder, symbol, entry)
+        except DeploymentError as error:
+            refused.append(str(error))
+    return refused
+
+
+def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Model":
+    """Load a selection's model from exactly the bytes that were checked.
+
+    The bytes of the files that the manifest names, and of no others, are read once, checked, and
+    put into a folder of our own for the loader: what changes in the deploy folder meanwhile, or
+    lies there beside them, is never opened.
+
+    Raises
+    ------
+    DeploymentError
+        If a file is not what the manifest says, or this version cannot open the model.
+    """
+    from safetensors import SafetensorError
+
+    from models.store import load_model
+
+    root = _root(symbol, selection)
+    contents = {
+        PurePosixPath(entry["path"]).relative_to(root): _verified_bytes(folder, symbol, entry)
+        for entry in selection["artifacts"]
+    }
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        for place, content in contents.items():
+            target = Path(scratch, place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        try:
+            model = load_model(Path(scratch))
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            LookupError,
+            OSError,
+            SafetensorError,
+        ) as error:
+            finding = str(error).replace(scratch, str(root)).partition("\n")[0]
+            raise DeploymentError(
+                f"{symbol}: {root} cannot be opened by this version: {finding}"
+            ) from error
+    _check_features(symbol, selection, model)
+    return model
+
+
+def _root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
+    """Return the folder of the model's description, below which all its files must lie."""
+    model = selection["selected_model"]
+    paths = [PurePosixPath(entry["path"]) for entry in selection.get("artifacts", ())]
+    root = next((path.parent for path in paths if path.name == DESCRIPTION), None)
+    if root is None:
+        raise DeploymentError(f"{symbol}: the manifest names no {DESCRIPTION} of {model}")
+    astray = next((path for path in paths if not path.is_relative_to(root)), None)
+    if astray is not None:
+        raise DeploymentError(f"{symbol}: {astray} lies outside {root}, where {model} is")
+    return root
+
+
+def _verified_bytes(folder: Path, symbol: str, entry: Mapping[str, Any]) -> bytes:
+    name, n_bytes = entry["path"], entry["bytes"]
+    try:
+        home = os.path.realpath(folder, strict=True)
+        path = Path(os.path.realpath(folder / name, strict=True))
+        if not path.is_relative_to(home):
+            raise DeploymentError(
+                f"{symbol}: {name} leads to {path}, outside the manifest's folder {home}"
+            )
+        if not path.is_file():
+            raise DeploymentError(f"{symbol}: {name} is not a plain file")
+        found = path.stat().st_size
+        content = path.read_bytes() if found == n_bytes else b""
+    except FileNotFoundError as error:
+        raise DeploymentError(f"{symbol}: {name} is missing; fetch it again") from error
+    except OSError as error:
+        raise DeploymentError(f"{symbol}: {name} cannot be read: {error.strerror}") from error
+    if found != n_bytes:
+        raise DeploymentError(
+            f"{symbol}: {name} has {found} bytes, the manifest says {n_bytes}; fetch it again"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != entry["sha256"]:
+        raise DeploymentError(
+            f"{symbol}: {name} has SHA-256 {digest[:DIGITS_SHOWN]}..., the manifest says "
+            f"{entry['sha256'][:DIGITS_SHOWN]}...; fetch it again"
+        )
+    return content
+
+
+def _check_features(symbol: str, selection: Mapping[str, Any], model: "Model") -> None:
+    named = tuple(selection.get("features", {}).get("names", model.names_F))
+    if named == model.names_F:
+        return
+    pairs = zip(named, model.names_F, strict=False)
+    at = next((i for i, (one, other) in enumerate(pairs) if one != other), None)
+    finding = (
+        f"{len(named)}, the model has {len(model.names_F)}"
+        if at is None
+        else f"{named[at]} at place {at}, the model has {model.names_F[at]}"
+    )
+    raise DeploymentError(f"{symbol}: features: the manifest lists {finding}")

@@ -1,0 +1,81 @@
+"""What a deployed model says about a history of bars.
+
+Axes: N events.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from market.bars import FloatArray, TimeArray
+from market.compiled import BoolArray, SignArray
+
+Action = Literal["BUY", "SELL", "HOLD"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What to do at the close of the last bar.
+
+    Attributes
+    ----------
+    action : "BUY", "SELL" or "HOLD"
+    reason : str or None
+        Why it is HOLD.
+    direction : int or None
+        +1 or -1 where the last bar is an event.
+    p_win : float or None
+        Probability that the trade in that direction wins, where the last bar is an event.
+    """
+
+    action: Action
+    reason: str | None
+    direction: int | None
+    p_win: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BarSignals:
+    """The events of a history of closed bars, and how each would have been judged at its close.
+
+    Attributes
+    ----------
+    symbol, model : str
+    threshold : float
+        A trade is taken where its probability of winning is at least this.
+    t0_N : datetime64[us] array, shape (n_events,)
+        Decision time, UTC: the close of the event's bar.
+    direction_N : int8 array, shape (n_events,)
+        +1 long, -1 short.
+    p_win_N : float64 array, shape (n_events,)
+    settled_N : bool array, shape (n_events,)
+        Enough bars and events come before: a longer history would say the same.
+    closed_at : datetime64[us]
+        Close of the last closed bar, UTC.
+    """
+
+    symbol: str
+    model: str
+    threshold: float
+    t0_N: TimeArray
+    direction_N: SignArray
+    p_win_N: FloatArray
+    settled_N: BoolArray
+    closed_at: np.datetime64
+
+    def __len__(self) -> int:
+        return len(self.t0_N)
+
+    @property
+    def signal(self) -> Signal:
+        """What to do now, at the close of the last closed bar."""
+        if len(self) == 0 or self.t0_N[-1] != self.closed_at:
+            return Signal("HOLD", "no event at the last bar", None, None)
+        direction, p_win = int(self.direction_N[-1]), float(self.p_win_N[-1])
+        if not self.settled_N[-1]:
+            return Signal("HOLD", "the history is too short to be sure", direction, p_win)
+        if p_win < self.threshold:
+            below = f"probability {p_win:.3f} is below {self.threshold:g}"
+            return Signal("HOLD", below, direction, p_win)
+        return Signal("BUY" if direction > 0 else "SELL", None, direction, p_win)
