@@ -119,7 +119,10 @@ def explained(message: str, config_name: str, arguments: Iterable[str]) -> str:
 
 
 def _no_such_option(group: str, name: str) -> str:
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    import hydra
+
+    folders = (CONF, Path(hydra.__file__).parent / "conf")
+    options = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
     return f"{group}={name}: no such option{nearest(name, options)}"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_features(conf: Mapping[str, Any]) -> int:
     """Write one table per symbol; a symbol that cannot be read is named and passed over."""
     from market.bars import DataError
-    from market.source import event_table
+    from market.source import read_symbol
     from pipelines.settings import feature_settings
 
     settings = feature_settings(conf)
@@ -28,7 +28,7 @@ def write_features(conf: Mapping[str, Any]) -> int:
     for symbol in settings.symbols:
         start_s = time.monotonic()
         try:
-            table = event_table(
+            table, _ = read_symbol(
                 settings.source,
                 symbol,
                 seed=settings.seed,

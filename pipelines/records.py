@@ -1,20 +1,72 @@
 """What the tracker is told of a run and of each model."""
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from market.samples import Samples
-from tracking.records import DatasetRecord, ModelRecord, RunStart
+from pipelines.descriptions import failed_data_page, model_page, registered_page
+from selection import ModelSelector
+from tracking.records import (
+    DatasetRecord,
+    FailedData,
+    FigureData,
+    LoggedModel,
+    ModelRecord,
+    RunStart,
+    Verdict,
+)
 from training.result import library_versions, window
 
 EXAMPLE_ROWS = 2
 LOADER = "models.store"
+DIGEST_CHARS = 12
+
+Result = Mapping[str, Any]
+
+# What is compared in MLflow; the result file holds everything.
+HISTORY = (
+    "train_accuracy",
+    "train_val_gap",
+    "cv_mean_accuracy",
+    "cv_std_accuracy",
+    "cv_min_accuracy",
+    "cv_max_accuracy",
+)
+SCORES = ("accuracy", "log_loss", "brier", "roc_auc")
+PARTS = (
+    ("val", "val_metrics", "validation"),
+    ("test", "test_metrics", "test"),
+    ("oof", "out_of_fold", "out_of_fold"),
+)
+
+
+def run_name(
+    name: str, started: datetime, *, n_symbols: int, n_selected: int | None, simulated: bool
+) -> str:
+    """Return a name that tells runs apart in a narrow column: first when, then what came of it.
+
+    Parameters
+    ----------
+    name : str
+        The configuration's name.
+    started : datetime
+        With a time zone.
+    n_symbols, n_selected : int
+        Symbols asked for, and those with a model to deploy; None while the run goes on.
+    simulated : bool
+        Whether its market is made up.
+    """
+    moment = started.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+    outcome = f"{n_symbols} symbols" if n_selected is None else f"{n_selected}/{n_symbols} selected"
+    market = " · simulated" if simulated else ""
+    return f"{moment} {outcome}{market} · {name}"
 
 
 def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool) -> RunStart:
@@ -23,14 +75,14 @@ def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool) -> RunStar
 
 
 def model_record(
-    result: Mapping[str, Any],
+    result: Result,
     *,
     development: Samples,
     source: str,
     artifact_folder: Path,
     simulated: bool,
 ) -> ModelRecord:
-    """Return one model's run; null models and failed ones come without files."""
+    """Return one model's run; null models and failed ones come without files and figures."""
     symbol, model = result["symbol"], result["model_name"]
     ended = datetime.fromisoformat(result["timestamp"])
     failed = "error" in result
@@ -38,11 +90,11 @@ def model_record(
     return ModelRecord(
         symbol=symbol,
         model=model,
-        params={} if failed else _flat(result["hyperparameters"]),
+        params={} if failed else _params(result),
         tags=_tags(result, simulated=simulated),
         metrics={} if failed else _metrics(result),
-        # Named apart from the final metrics: MLflow keeps one history per name.
-        curves={f"epoch_{name}": values for name, values in result.get("curves", {}).items()},
+        # A group of their own: MLflow keeps one history per name, and one section per prefix.
+        curves={f"per_step/{name}": one for name, one in _curves(result).items()},
         result_json_name=f"{symbol}_{model}.json",
         result_json=json.dumps(result, indent=2, allow_nan=False),
         dataset=_dataset(symbol, development, source),
@@ -56,9 +108,75 @@ def model_record(
         error=result.get("error"),
         started_utc=ended - timedelta(seconds=result.get("training_duration_seconds", 0.0)),
         ended_utc=ended,
+        figures=_figures(result, simulated=simulated) if candidate else None,
         registered_name=symbol if candidate else None,
-        description="" if failed else _description(result),
+        registered_description=registered_page(symbol, None),
     )
+
+
+def failed_data(symbol: str, error: str, report: Path | None, *, simulated: bool) -> FailedData:
+    """Return a symbol whose data could not be used."""
+    tags = _run_tags(simulated=simulated)
+    return FailedData(symbol, tags, error, failed_data_page(error), report)
+
+
+def verdicts(
+    results: Mapping[str, Mapping[str, Result]],
+    selections: Mapping[str, Result],
+    logged: Mapping[tuple[str, str], LoggedModel],
+    selector: ModelSelector,
+    *,
+    simulated: bool,
+) -> list[Verdict]:
+    """Return what selection made of every model, null models and failed ones included."""
+    return [
+        Verdict(
+            logged[symbol, model],
+            text := verdict(result, selections[symbol], selector),
+            model_page(result, text, selections[symbol], simulated=simulated),
+        )
+        for symbol, models in results.items()
+        for model, result in models.items()
+    ]
+
+
+def verdict(result: Result, selection: Result, selector: ModelSelector) -> str:
+    """Return one line: ``selected``, ``refused: ...``, ``failed: ...``, or that it is null."""
+    if "error" in result:
+        return f"failed: {result['error']}"
+    if result["null_model"]:
+        return "null model: never deployed"
+    chosen = selection["selected_model"]
+    if chosen == result["model_name"]:
+        return "selected"
+    failures = selector.failures(result)
+    if not failures:
+        failures = [selection["reason"] if chosen is None else f"{chosen} has the better score"]
+    return f"refused: {'; '.join(failures)}"
+
+
+def run_tags(selections: Mapping[str, Result]) -> dict[str, str]:
+    """Return the parent run's verdict."""
+    chosen = [
+        f"{symbol} {one['selected_model']}"
+        for symbol, one in selections.items()
+        if one["selected_model"] is not None
+    ]
+    named = f": {', '.join(chosen)}" if chosen else ""
+    return {"verdict": f"{len(chosen)} of {len(selections)} selected{named}"}
+
+
+def run_metrics(
+    results: Mapping[str, Mapping[str, Result]], selections: Mapping[str, Result]
+) -> dict[str, float]:
+    """Return the parent run's counts."""
+    all_results = [one for models in results.values() for one in models.values()]
+    return {
+        "symbols": len(selections),
+        "symbols_failed": len(selections) - len(results),
+        "symbols_selected": sum(one["selected_model"] is not None for one in selections.values()),
+        "models_failed": sum("error" in one for one in all_results),
+    }
 
 
 @cache
@@ -83,25 +201,75 @@ def _run_tags(*, simulated: bool) -> dict[str, str]:
     }
 
 
-def _tags(result: Mapping[str, Any], *, simulated: bool) -> dict[str, str]:
+def _tags(result: Result, *, simulated: bool) -> dict[str, str]:
     tags = {**_run_tags(simulated=simulated), "null_model": str(result["null_model"]).lower()}
     warned = "; ".join(result.get("warnings", ()))
     return {**tags, "warnings": warned} if warned else tags
 
 
-def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    found: dict[str, Any] = {
-        "training_seconds": result["training_duration_seconds"],
-        "label_uniqueness": result["label_uniqueness"],
-        **result["history"],
+def _params(result: Result) -> dict[str, str]:
+    """Return hyperparameters, and whatever else makes two rows of a comparison differ."""
+    return {
+        **_flat(result["hyperparameters"]),
+        **_flat({"augmentation": result["augmentation"], "seed": result["seed"]}),
+        **_flat(result["sizes"]),
+        **{f"{name}_digest": one[:DIGEST_CHARS] for name, one in result["digests"].items()},
     }
-    for prefix, key in (("val", "val_metrics"), ("test", "test_metrics"), ("oof", "out_of_fold")):
-        found |= {f"{prefix}_{name}": value for name, value in result[key].items()}
-    for part, scores in result["no_skill"].items():
-        found |= {f"no_skill_{part}_{name}": value for name, value in scores.items()}
-    for part, scores in result["expectancy"].items():
-        found[f"expectancy_r_{part}"] = scores["expectancy_r"]
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _metrics(result: Result) -> dict[str, float]:
+    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
+    expectancy = result["expectancy"]["out_of_fold"]
+    found: dict[str, Any] = {
+        "gain_accuracy_oof": scores["accuracy"] - no_skill["accuracy"],
+        "gain_log_loss_oof": no_skill["log_loss"] - scores["log_loss"],
+        "oof_expectancy_r": expectancy["expectancy_r"],
+        "oof_trades": expectancy["trades"],
+        "training_seconds": result["training_duration_seconds"],
+        **{name: result["history"].get(name) for name in HISTORY},
+    }
+    for prefix, metrics, part in PARTS:
+        found |= {f"{prefix}_{name}": result[metrics][name] for name in SCORES}
+        for name, value in result["no_skill"][part].items():
+            found[f"{prefix}_{name}_no_skill"] = value
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _figures(result: Result, *, simulated: bool) -> FigureData:
+    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
+    market = " (simulated)" if simulated else ""
+    return FigureData(
+        title=f"{result['symbol']} {result['model_name']}, {scores['n']} rows out of fold{market}",
+        subtitle=(
+            f"Accuracy {scores['accuracy']:.3f} (no skill {no_skill['accuracy']:.3f}), "
+            f"log-loss {scores['log_loss']:.4f} (no skill {no_skill['log_loss']:.4f})"
+        ),
+        confusion=scores["confusion_matrix"],
+        reliability=[
+            (one["mean_probability"], one["win_rate"], one["n"]) for one in result["reliability"]
+        ],
+        no_skill_accuracy=no_skill["accuracy"],
+        no_skill_log_loss=no_skill["log_loss"],
+        curves=_curves(result),
+        step="round" if "n_estimators" in result["hyperparameters"] else "epoch",
+        kept_step=_kept_step(result),
+        importance=[(one["feature"], one["importance"]) for one in result["feature_importance"]],
+    )
+
+
+def _curves(result: Result) -> dict[str, list[float]]:
+    """Return the curves with NaN again where JSON has none."""
+    return {
+        name: [math.nan if value is None else value for value in values]
+        for name, values in result.get("curves", {}).items()
+    }
+
+
+def _kept_step(result: Result) -> int:
+    """Return the step of the lowest held-back loss, which every model that watches one keeps."""
+    watched = _curves(result).get("val_loss", ())
+    losses = [math.inf if math.isnan(loss) else loss for loss in watched]
+    return losses.index(min(losses)) + 1 if losses else int(result["sizes"]["rounds"])
 
 
 def _dataset(symbol: str, development: Samples, source: str) -> DatasetRecord:
@@ -112,15 +280,6 @@ def _dataset(symbol: str, development: Samples, source: str) -> DatasetRecord:
         x_columns=development.names_F,
         n_rows=len(development),
         profile={**window(development), "base_rate": float(development.y_N.mean())},
-    )
-
-
-def _description(result: Mapping[str, Any]) -> str:
-    scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
-    return (
-        f"{result['model_name']} for {result['symbol']}: out-of-fold accuracy "
-        f"{scores['accuracy']:.3f} (no skill {no_skill['accuracy']:.3f}), log-loss "
-        f"{scores['log_loss']:.4f} (no skill {no_skill['log_loss']:.4f})"
     )
 
 

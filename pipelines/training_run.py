@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -9,32 +10,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from market.bars import DataError
 from market.simulate import SimulatedMarket
-from market.table_files import TableFiles
 from pipelines import outcome, records
-from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigError
+from pipelines.certification import certify, write_manifest
+from pipelines.command import NOTHING_TRAINED, ConfigError
+from pipelines.console import console
 from pipelines.cost import RunCost
+from pipelines.descriptions import registered_page, run_page
+from pipelines.display import TrainingDisplay
+from pipelines.preparation import Preparation, prepare_symbols
+from pipelines.run_record import exit_code, symbol_records
 from pipelines.settings import TrainSettings
 from selection import to_json_safe
 from selection.atomic import write_json_atomically
 from tracking.records import LoggedModel
-from training.certify import Definitions, deployable, described, refused
-from training.engine import Finished, available_cores, run_tasks
-from training.prepare import Prepared, prepare
-from training.result import Payoff, library_versions, training_result
-from training.walk_forward import Task
+from training.engine import Finished, Step, available_cores, run_tasks
+from training.result import Payoff, training_result
+from training.task import Failure, Task
 
 # What decides where results are put, or how fast they come, but not what they are.
-PLACES = ("execution", "manifest", "name", "output_dir", "tracking")
+PLACES = ("deploy", "execution", "manifest", "name", "output_dir", "tracking")
 DATA_PLACE = "dir"
 RUNS = Path("runs")
 DIGEST_CHARS = 12
 
 Result = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 class TrainingRun:
@@ -43,16 +45,15 @@ class TrainingRun:
     def __init__(self, settings: TrainSettings, conf: Mapping[str, Any], cost: RunCost) -> None:
         self.settings = settings
         self.cost = cost
-        self.console = Console(highlight=False)
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
         self.conf = _without_places(conf)
         self.conf_digest = _digest(self.conf)
-        self.prepared: dict[str, Prepared] = {}
-        self.failed: dict[str, str] = {}
-        self.undeployed: dict[str, str] = {}
-        self.written: list[Path] = []
+        self.name = str(conf["name"])
+        self.data = Preparation()
+        self.artifacts: list[tuple[Path, str]] = []
         self.results: dict[str, dict[str, Result]] = {}
+        self.selections: dict[str, Result] = {}
         self.logged: dict[tuple[str, str], LoggedModel] = {}
         self.run_id: str | None = None
         costs, labels = settings.costs, settings.labels
@@ -66,35 +67,41 @@ class TrainingRun:
     def run(self) -> int:
         """Run it all; return the exit code."""
         self._check_writable()
-        self._prepare()
+        self.data = prepare_symbols(self.settings)
+        self._show_data()
         folder = self._output_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        with self._tracked(folder):
+        with self._tracked():
+            self._log_data(folder)
             self._train(folder)
-            selections = self._certify(folder)
-            code = self._exit_code()
-            leaderboard = folder / "leaderboard.csv"
-            outcome.write_leaderboard(self.results, self.settings.selector, leaderboard)
-            self.written.append(leaderboard)
-            # What is live stays live where there is nothing to take its place.
-            if code != NOTHING_TRAINED:
-                self._deploy(selections)
+            code = self._certify(folder)
         cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
-        write_json_atomically(folder / "run.json", self._run_record(selections, cost, code))
+        write_json_atomically(folder / "run.json", self._run_record(cost, code))
         if self.results:
-            outcome.show(self.console, self.results, selections, simulated=self.simulated)
-            outcome.show_cost(self.console, cost)
+            outcome.show(console(), self.results, self.selections, simulated=self.simulated)
+            outcome.show_cost(console(), cost)
         self._show_places(folder, code)
         return code
+
+    def _show_data(self) -> None:
+        kind = "simulated" if self.simulated else "real"
+        rows = sum(len(one.split.development) for one in self.data.prepared.values())
+        _log.info(
+            "%d of %d symbols ready (%s data): %d development rows",
+            len(self.data.prepared),
+            len(self.settings.symbols),
+            kind,
+            rows,
+        )
 
     def _show_places(self, folder: Path, code: int) -> None:
         written = code != NOTHING_TRAINED
         manifest = self.settings.manifest_path if written else "not written: nothing was trained"
-        self.console.print(f"results   {folder}", markup=False, soft_wrap=True)
-        self.console.print(f"manifest  {manifest}", markup=False, soft_wrap=True)
+        console().print(f"results   {folder}", markup=False, soft_wrap=True)
+        console().print(f"manifest  {manifest}", markup=False, soft_wrap=True)
         if self.settings.tracker.failure:
             failure = f"tracking  failed: {self.settings.tracker.failure}"
-            self.console.print(failure, markup=False, soft_wrap=True)
+            console().print(failure, markup=False, soft_wrap=True)
 
     def _check_writable(self) -> None:
         """Find out before the work, not after it, that its results could not be kept."""
@@ -109,49 +116,17 @@ class TrainingRun:
             if not os.access(folder, os.W_OK):
                 raise ConfigError(f"{key}: {folder} cannot be written to")
 
-    def _prepare(self) -> None:
-        settings = self.settings
-        for symbol in settings.symbols:
-            try:
-                self.prepared[symbol] = self._prepared(symbol)
-            except DataError as error:
-                self.failed[symbol] = str(error)
-                self.console.print(f"{symbol}: {error}", style="red", markup=False, soft_wrap=True)
-        kind = "simulated" if self.simulated else "real"
-        rows = sum(len(one.split.development) for one in self.prepared.values())
-        self.console.print(
-            f"{len(self.prepared)} of {len(settings.symbols)} symbols ready ({kind} data): "
-            f"{rows} development rows"
-        )
-
-    def _prepared(self, symbol: str) -> Prepared:
-        settings = self.settings
-        prepared = prepare(
-            settings.source,
-            symbol,
-            seed=settings.seed,
-            features=settings.features,
-            events=settings.events,
-            labels=settings.labels,
-            split=settings.split,
-            max_feature_auc=settings.training.max_feature_auc,
-        )
-        for note in prepared.notes:
-            self.console.print(f"{symbol}: {note}", style="yellow", markup=False, soft_wrap=True)
-        return prepared
-
     def _output_dir(self) -> Path:
         if self.settings.output_dir is not None:
             return self.settings.output_dir
-        data = {symbol: one.source_digest for symbol, one in self.prepared.items()}
-        return RUNS / _digest([self.conf, data])[:DIGEST_CHARS]
+        return RUNS / _digest([self.conf, self.data.digests])[:DIGEST_CHARS]
 
     @contextmanager
-    def _tracked(self, folder: Path) -> Iterator[None]:
+    def _tracked(self) -> Iterator[None]:
         tracker = self.settings.tracker
-        name = f"{'simulated ' if self.simulated else ''}train_all {folder.name}"
         status: Any = "KILLED"
         try:
+            name = self._run_name(None)
             start = records.run_start(name, self.conf, simulated=self.simulated)
             self.run_id = tracker.start(start)
             yield
@@ -160,30 +135,74 @@ class TrainingRun:
             status = "FAILED"
             raise
         finally:
-            counts = {"symbols": len(self.settings.symbols), "symbols_failed": len(self.failed)}
-            manifest = self.settings.manifest_path
-            tags = {"manifest": str(manifest)} if manifest in self.written else {}
-            tracker.finish(metrics=counts, tags=tags, artifacts=self.written, status=status)
+            self._finish_tracking(status)
+
+    def _finish_tracking(self, status: Any) -> None:
+        """End the parent run; one that was cut off before the selection has little to tell."""
+        tracker, selections, path = (
+            self.settings.tracker,
+            self.selections,
+            self.settings.manifest_path,
+        )
+        if not selections:
+            tracker.finish(metrics={}, tags={}, artifacts=self.artifacts, status=status)
+            return
+        manifest = path if (path, "") in self.artifacts else None
+        page = run_page(self.results, selections, simulated=self.simulated, manifest=manifest)
+        selected = sum(one["selected_model"] is not None for one in selections.values())
+        tracker.finish(
+            metrics=records.run_metrics(self.results, selections),
+            tags=records.run_tags(selections) | ({"manifest": str(manifest)} if manifest else {}),
+            artifacts=self.artifacts,
+            status=status,
+            name=self._run_name(selected),
+            description=page,
+        )
+
+    def _run_name(self, n_selected: int | None) -> str:
+        return records.run_name(
+            self.name,
+            self.started,
+            n_symbols=len(self.settings.symbols),
+            n_selected=n_selected,
+            simulated=self.simulated,
+        )
+
+    def _log_data(self, folder: Path) -> None:
+        """Write what is known of each symbol's data; tell the tracker what could not be used."""
+        for symbol, path in self.data.write_reports(folder / "data").items():
+            if symbol in self.data.prepared:
+                self.artifacts.append((path, "data"))
+            else:
+                error = self.data.failed[symbol]
+                failed = records.failed_data(symbol, error, path, simulated=self.simulated)
+                self.settings.tracker.log_failed_data(failed)
 
     def _train(self, folder: Path) -> None:
         """Train all tasks, longest first; keep the results in the order of the configuration."""
+        models = [*self.settings.models, *self.settings.null_models]
         tasks = [
-            self._task(symbol, model, folder)
-            for symbol in self.prepared
-            for model in [*self.settings.models, *self.settings.null_models]
+            self._task(symbol, model, folder) for symbol in self.data.prepared for model in models
         ]
-        self.results = {symbol: {} for symbol in self.prepared}
+        self.results = {symbol: {} for symbol in self.data.prepared}
         done: dict[tuple[str, str], Result] = {}
         workers = self.settings.workers or available_cores()
+        display = TrainingDisplay(
+            console(),
+            list(self.data.prepared),
+            [model.name for model in models],
+            n_workers=workers,
+            notes={symbol: one.notes for symbol, one in self.data.prepared.items()},
+        )
         # Closed explicitly: an interrupt must end the worker processes at once.
-        with (
-            self._progress(len(tasks)) as advance,
-            closing(run_tasks(tasks, workers)) as ended,
-        ):
-            for finished in ended:
-                result = self._recorded(finished, folder)
-                done[finished.task.symbol, finished.task.model.name] = result
-                advance(result)
+        with display, closing(run_tasks(tasks, workers)) as events:
+            for event in events:
+                if isinstance(event, Step):
+                    display.step(event)
+                    continue
+                result = self._recorded(event, folder)
+                done[event.task.symbol, event.task.model.name] = result
+                display.finished(result)
         for task in tasks:
             self.results[task.symbol][task.model.name] = done[task.symbol, task.model.name]
 
@@ -192,7 +211,7 @@ class TrainingRun:
         return Task(
             symbol=symbol,
             model=model,
-            split=self.prepared[symbol].split,
+            split=self.data.prepared[symbol].split,
             early_stopping_fraction=settings.training.early_stopping_fraction,
             new_augmenter=settings.new_augmenter,
             new_monitor=settings.new_monitor,
@@ -200,47 +219,17 @@ class TrainingRun:
             folder=folder / "models" / f"{symbol}_{model.name}",
         )
 
-    @contextmanager
-    def _progress(self, n_tasks: int) -> Iterator[Any]:
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        live = self.console.is_terminal
-        with Progress(*columns, console=self.console, disable=not live, transient=True) as bar:
-            task_id, done = bar.add_task("training", total=n_tasks), 0
-
-            def advance(result: Result) -> None:
-                nonlocal done
-                done += 1
-                line = outcome.progress_line(result)
-                self.console.print(f"[{done}/{n_tasks}] {line}", markup=False, soft_wrap=True)
-                notes = self.prepared[result["symbol"]].notes
-                if warned := outcome.warning_line(result, notes):
-                    self.console.print(warned, markup=False, soft_wrap=True, style="yellow")
-                bar.advance(task_id)
-
-            yield advance
-
     def _recorded(self, finished: Finished, folder: Path) -> Result:
         """Write the result file and mirror it to the tracker."""
-        task, prepared = finished.task, self.prepared[finished.task.symbol]
+        task, prepared = finished.task, self.data.prepared[finished.task.symbol]
         is_null = task.model.name in {model.name for model in self.settings.null_models}
-        if finished.trained is None:
-            result: Result = {
-                "symbol": task.symbol,
-                "model_name": task.model.name,
-                "timestamp": datetime.now(UTC).isoformat(),
-                "null_model": is_null,
-                "error": finished.error,
-            }
+        if isinstance(finished.outcome, Failure):
+            result = _failed_result(task, finished.outcome, null_model=is_null)
         else:
             result = to_json_safe(
                 training_result(
                     task,
-                    finished.trained,
+                    finished.outcome,
                     payoff=self.payoff,
                     null_model=is_null,
                     conf_digest=self.conf_digest,
@@ -252,98 +241,70 @@ class TrainingRun:
         record = records.model_record(
             result,
             development=prepared.split.development,
-            source=prepared.source_digest,
+            source=self.data.digests[task.symbol],
             artifact_folder=task.folder,
             simulated=self.simulated,
         )
         self.logged[task.symbol, task.model.name] = self.settings.tracker.log_model(record)
         return result
 
-    def _certify(self, folder: Path) -> dict[str, Result]:
-        """Select per symbol, then describe each selection as the manifest holds it."""
-        candidates = {
-            symbol: {name: one for name, one in models.items() if not one["null_model"]}
-            for symbol, models in self.results.items()
-        }
-        chosen = self.settings.selector.select_best_models(candidates)
-        selections = {
-            symbol: refused(f"Data could not be used: {error}")
-            for symbol, error in self.failed.items()
-        }
-        for symbol, selection in chosen.items():
-            try:
-                selections[symbol] = self._described(symbol, selection, folder)
-            except (ValueError, OSError) as error:
-                self.undeployed[symbol] = f"Artifacts could not be stored: {error}"
-                selections[symbol] = refused(self.undeployed[symbol])
-        return {symbol: selections[symbol] for symbol in self.settings.symbols}
-
-    def _described(self, symbol: str, selection: Result, folder: Path) -> Result:
-        settings, prepared, models = self.settings, self.prepared[symbol], self.results[symbol]
-        selection = described(
-            selection,
-            models,
-            prepared,
-            definitions=self._definitions(),
-            selector=settings.selector,
-        )
-        model = selection["selected_model"]
-        if model is None:
-            return selection
-        logged = self.logged[symbol, model]
-        selection |= {"model_version": logged.version, "model_uri": logged.uri}
-        return deployable(
-            selection,
-            models[model],
-            prepared,
-            model_folder=folder / "models" / f"{symbol}_{model}",
-            deploy_folder=settings.manifest_path.parent,
+    def _certify(self, folder: Path) -> int:
+        """Select, write leaderboard and manifest, tell the tracker; return the exit code."""
+        settings = self.settings
+        certified = certify(
+            settings,
+            self.conf,
+            self.data,
+            self.results,
+            self.logged,
+            models_folder=folder / "models",
             payoff=self.payoff,
         )
+        self.selections = certified.selections
+        code = exit_code(self.data, self.results, certified.undeployed)
+        leaderboard = folder / "leaderboard.csv"
+        outcome.write_leaderboard(self.results, settings.selector, leaderboard)
+        self.artifacts.append((leaderboard, ""))
+        settings.tracker.log_verdicts(
+            records.verdicts(
+                self.results,
+                self.selections,
+                self.logged,
+                settings.selector,
+                simulated=self.simulated,
+            )
+        )
+        # What is live stays live where there is nothing to take its place.
+        if code != NOTHING_TRAINED:
+            self._deploy()
+        return code
 
-    def _definitions(self) -> Definitions:
-        conf = self.conf
-        if isinstance(self.settings.source, TableFiles):
-            barriers = {key: conf["labels"][key] for key in ("profit_atr", "stop_atr")}
-            return Definitions(None, {"kind": "table", **barriers}, conf["split"])
-        definition = {"features": conf["features"], "events": conf["events"]}
-        return Definitions(definition, conf["labels"], conf["split"])
-
-    def _deploy(self, selections: dict[str, Result]) -> None:
+    def _deploy(self) -> None:
         """Write the manifest, then point the tracker's champions at what it names."""
-        self.settings.selector.save_deployment_manifest(
-            selections,
-            self.settings.manifest_path,
-            provenance={
-                "run_id": self.run_id,
-                "simulated": self.simulated,
-                "git_commit": records.git_commit(),
-                "conf_digest": self.conf_digest,
-                "library_versions": library_versions(),
-                "seed": self.settings.seed,
-                "costs_atr": self.payoff.cost_atr,
-            },
+        settings = self.settings
+        write_manifest(
+            settings,
+            self.selections,
+            run_id=self.run_id,
+            simulated=self.simulated,
+            conf_digest=self.conf_digest,
+            cost_atr=self.payoff.cost_atr,
         )
-        self.written.append(self.settings.manifest_path)
-        for symbol, selection in selections.items():
-            if selection.get("model_version") is not None:
-                self.settings.tracker.set_champion(symbol, selection["model_version"])
+        self.artifacts.append((settings.manifest_path, ""))
+        for symbol, selection in self.selections.items():
+            version = selection.get("model_version")
+            if version is None or not settings.promotes:
+                continue
+            kept = settings.tracker.promote(
+                symbol,
+                version,
+                simulated=self.simulated,
+                description=registered_page(symbol, settings.manifest_path),
+            )
+            if kept is not None:
+                _log.warning("%s: %s", symbol, kept)
 
-    def _exit_code(self) -> int:
-        trained = [
-            result
-            for models in self.results.values()
-            for result in models.values()
-            if not result["null_model"]
-        ]
-        if all("error" in result for result in trained):
-            return NOTHING_TRAINED
-        some_failed = bool(self.failed or self.undeployed) or any(
-            "error" in result for result in trained
-        )
-        return SOME_FAILED if some_failed else ALL_TRAINED
-
-    def _run_record(self, selections: dict[str, Result], cost: Result, code: int) -> Result:
+    def _run_record(self, cost: Result, code: int) -> Result:
         return {
             "run_id": self.run_id,
             "simulated": self.simulated,
@@ -355,35 +316,27 @@ class TrainingRun:
             "manifest": None if code == NOTHING_TRAINED else str(self.settings.manifest_path),
             "models": [model.name for model in self.settings.models],
             "null_models": [model.name for model in self.settings.null_models],
-            "symbols": {
-                symbol: self._symbol_record(symbol, selections[symbol])
-                for symbol in self.settings.symbols
-            },
+            "symbols": symbol_records(self.data, self.results, self.selections),
             "tracking_failure": self.settings.tracker.failure,
             "timings": cost,
         }
 
-    def _symbol_record(self, symbol: str, selection: Result) -> Result:
-        if symbol in self.failed:
-            return {"status": "failed", "error": self.failed[symbol], "models": {}}
-        prepared = self.prepared[symbol]
-        statuses = {
-            name: {"status": "failed", "error": result["error"]}
-            if "error" in result
-            else {"status": "trained"}
-            for name, result in self.results[symbol].items()
+
+def _failed_result(task: Task, failure: Failure, *, null_model: bool) -> Result:
+    failed: Result = to_json_safe(
+        {
+            "symbol": task.symbol,
+            "model_name": task.model.name,
+            "timestamp": datetime.now(UTC),
+            "null_model": null_model,
+            "error": failure.error,
+            "warnings": failure.warnings,
+            "augmentation_failures": failure.augmentation_failures,
+            "training_duration_seconds": failure.duration_s,
+            "cpu_seconds": failure.cpu,
         }
-        tried = [statuses[model.name]["status"] for model in self.settings.models]
-        return {
-            "status": "trained" if "trained" in tried else "failed",
-            "events": prepared.n_events,
-            "development_rows": len(prepared.split.development),
-            "holdout_rows": len(prepared.holdout.samples) if prepared.holdout else 0,
-            "notes": prepared.notes,
-            "selected_model": selection["selected_model"],
-            "reason": selection["reason"],
-            "models": statuses,
-        }
+    )
+    return failed
 
 
 def _without_places(conf: Mapping[str, Any]) -> dict[str, Any]:

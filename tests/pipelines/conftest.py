@@ -5,6 +5,7 @@ import copy
 import functools
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -58,9 +59,24 @@ def trained(folder, *overrides):
     from pipelines.train_all import train_all
 
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), lines_shown():
         code = train_all(composed(*places(folder), *overrides))
     return SimpleNamespace(code=code, printed=printed.getvalue(), **written(folder))
+
+
+@contextlib.contextmanager
+def lines_shown():
+    """Show log records on the console, as the command line's configuration does."""
+    from pipelines.console import ConsoleHandler
+
+    root, ours, handler = logging.getLogger(), logging.getLogger("pipelines"), ConsoleHandler()
+    root.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        ours.setLevel(logging.NOTSET)
 
 
 def written(folder):
@@ -102,6 +118,24 @@ def write_bars(folder, symbol, n_bars=3000):
     columns = {"timestamp": bars.start_T, "volume": bars.volume_T}
     columns |= {name: getattr(bars, f"{name}_T") for name in ("open", "high", "low", "close")}
     pl.DataFrame(columns).write_csv(folder / f"{symbol}.csv")
+
+
+def levels():
+    known = logging.Logger.manager.loggerDict.values()
+    return {one: (one.level, one.disabled) for one in known if isinstance(one, logging.Logger)}
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """Give the process its logging back after every test."""
+    root, before = logging.getLogger(), levels()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for one in levels():
+        level, one.disabled = before.get(one, (logging.NOTSET, False))
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")

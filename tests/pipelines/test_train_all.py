@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from market.source import event_table
+from market.source import read_symbol
 from models.store import load_model
 from pipelines.settings import train_settings
 from selection.metrics import classification_metrics
@@ -40,7 +40,8 @@ def sealed(finished, symbol):
     """Return the sealed rows of a symbol, and all decided features before them."""
     settings = train_settings(composed(*TINY, *LENIENT))
     choices = {name: getattr(settings, name) for name in ("features", "events", "labels")}
-    rows = event_table(settings.source, symbol, seed=settings.seed, **choices).samples()
+    table, _ = read_symbol(settings.source, symbol, seed=settings.seed, **choices)
+    rows = table.samples()
     n_before = len(rows) - finished.record["symbols"][symbol]["holdout_rows"]
     return rows.take(slice(n_before, len(rows))), rows.x_NF[:n_before]
 
@@ -220,10 +221,12 @@ def test_mlflow_has_a_parent_and_a_child_per_symbol_and_model_all_ended(client, 
         assert run.data.tags["data"] == "simulated"
     for run in children.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert parent.info.run_name.startswith("simulated train_all")
+    assert parent.info.run_name.endswith("2/2 selected · simulated · smoke")
     assert parent.data.params["models.lstm.max_epochs"] == "1"
     logged = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert logged == {"leaderboard.csv", "manifest.json"}
+    assert logged == {"data", "leaderboard.csv", "manifest.json"}
+    reports = {file.path for file in client.list_artifacts(parent.info.run_id, "data")}
+    assert reports == {f"data/{symbol}.json" for symbol in SYMBOLS}
 
 
 def test_a_child_run_has_its_results_numbers_tags_and_curves(client, children, finished):
@@ -235,10 +238,10 @@ def test_a_child_run_has_its_results_numbers_tags_and_curves(client, children, f
     assert result["curves"]
     assert metrics["oof_log_loss"] == result["out_of_fold"]["log_loss"]
     assert metrics["train_val_gap"] == result["history"]["train_val_gap"]
-    assert metrics["no_skill_test_log_loss"] == result["no_skill"]["test"]["log_loss"]
+    assert metrics["test_log_loss_no_skill"] == result["no_skill"]["test"]["log_loss"]
     assert run.data.params["hidden"] == "[16]"
     for name, values in result["curves"].items():
-        points = client.get_metric_history(run.info.run_id, f"epoch_{name}")
+        points = client.get_metric_history(run.info.run_id, f"per_step/{name}")
         assert [point.value for point in points] == values
 
 

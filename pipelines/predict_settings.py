@@ -1,0 +1,60 @@
+"""From a composed configuration of predict to typed, checked objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from market.bar_files import BarFiles
+from market.simulate import SimulatedMarket
+from market.table_files import TableFiles
+from pipelines.command import ConfigError, nearest
+from pipelines.typed_conf import chosen, typed
+
+Format = Literal["table", "json"]
+SCALARS: dict[str, Any] = {
+    "manifest": str,
+    "symbols": list[str] | None,
+    "seed": int,
+    "format": Format,
+    "output": str | None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PredictSettings:
+    """What `pipelines.predict` is told; ``symbols`` None takes all of the manifest."""
+
+    manifest: Path
+    source: SimulatedMarket | BarFiles
+    symbols: list[str] | None
+    seed: int
+    format: Format
+    output: Path | None
+
+
+def predict_settings(conf: Mapping[str, Any]) -> PredictSettings:
+    """Check a composed configuration of predict; raises ConfigError with one line."""
+    known = {*SCALARS, "data"}
+    for key in conf:
+        if key not in known:
+            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
+    for key in sorted(known):
+        if key not in conf:
+            raise ConfigError(f"{key} is missing; see --help")
+    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    if values["seed"] < 0:
+        raise ConfigError(f"seed must be at least 0, was {values['seed']}")
+    if values["symbols"] == []:
+        raise ConfigError("symbols: is empty; name at least one, or null for all")
+    source = chosen("data", conf["data"])
+    if isinstance(source, TableFiles):
+        raise ConfigError("data=table holds no bars to predict from; use data=bars or data=demo")
+    return PredictSettings(
+        manifest=Path(values["manifest"]),
+        source=source,
+        symbols=values["symbols"],
+        seed=values["seed"],
+        format=values["format"],
+        output=None if values["output"] is None else Path(values["output"]),
+    )

@@ -1,0 +1,96 @@
+"""Every symbol of a run read, reported on and made ready, or the sentence why it is not."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from market.bars import DataError
+from market.data_report import DataReport
+from market.source import read_symbol, source_digest
+from pipelines.readings import reading_lines
+from pipelines.settings import TrainSettings
+from selection.atomic import write_json_atomically
+from training.prepare import Prepared, prepare
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What became of the symbols of a run.
+
+    Attributes
+    ----------
+    prepared : dict of str to Prepared
+        By symbol; only these are trained.
+    digests : dict of str to str
+        What identifies the data of each prepared symbol.
+    reports : dict of str to DataReport
+        Of every symbol that could be read, prepared or not.
+    failed : dict of str to str
+        One sentence for each of the others.
+    """
+
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    reports: dict[str, DataReport] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def write_reports(self, folder: Path) -> dict[str, Path]:
+        """Write one JSON file per symbol, failed ones too; return the files."""
+        files = {symbol: folder / f"{symbol}.json" for symbol in [*self.prepared, *self.failed]}
+        for symbol, path in files.items():
+            write_json_atomically(path, self._report(symbol))
+        return files
+
+    def _report(self, symbol: str) -> Mapping[str, Any]:
+        report = self.reports.get(symbol)
+        return {
+            "symbol": symbol,
+            "bars": report.bars if report else None,
+            "events": report.events if report else None,
+            "error": self.failed.get(symbol),
+        }
+
+
+def prepare_symbols(settings: TrainSettings) -> Preparation:
+    """Read and divide one symbol after the other; what cannot be used ends that symbol only."""
+    done = Preparation()
+    for symbol in settings.symbols:
+        try:
+            _prepare(symbol, settings, done)
+        except DataError as error:
+            done.failed[symbol] = str(error)
+            _log.error("%s: %s", symbol, error)
+    bars = (one.bars for one in done.reports.values() if one.bars is not None)
+    readings = (
+        (one.symbol, one.reading.format, one.bar_length) for one in bars if one.reading is not None
+    )
+    for line in reading_lines(readings):
+        _log.info("%s", line)
+    return done
+
+
+def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
+    table, report = read_symbol(
+        settings.source,
+        symbol,
+        seed=settings.seed,
+        features=settings.features,
+        events=settings.events,
+        labels=settings.labels,
+    )
+    done.reports[symbol] = report
+    if report.bars is not None and report.bars.warnings:
+        first, *others = report.bars.warnings
+        more = f" (and {len(others)} more in its data report)" if others else ""
+        _log.warning("%s: %s%s", symbol, first, more)
+    prepared = prepare(
+        table, split=settings.split, max_feature_auc=settings.training.max_feature_auc
+    )
+    for note in prepared.notes:
+        _log.warning("%s: %s", symbol, note)
+    done.digests[symbol] = source_digest(settings.source, symbol, settings.seed)
+    done.prepared[symbol] = prepared

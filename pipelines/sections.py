@@ -1,0 +1,121 @@
+"""The sections of a configuration that are no object of another package, and every choice in it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from augmentation import DataAugmenter
+from market.bar_files import BarFiles
+from market.definitions import EVENTS, FEATURES, LABELS
+from market.simulate import SimulatedMarket
+from market.splits import FixedFractions, WalkForward
+from market.table_files import TableFiles
+from models import TrainingMonitor
+from models.base import Model
+from models.lstm import LSTM
+from models.mlp import MLP
+from models.null_models import LogisticRegression, MajorityClass
+from models.random_forest import RandomForest
+from models.xgb import XGBoost
+from selection import ModelSelector
+from tracking.mlflow_tracker import MlflowTracker
+from tracking.tracker import NoTracker
+
+
+class Costs:
+    """Cost of one round trip, as shares of the ATR at entry."""
+
+    def __init__(self, *, spread_atr: float, commission_atr: float, slippage_atr: float) -> None:
+        for name, value in (
+            ("spread_atr", spread_atr),
+            ("commission_atr", commission_atr),
+            ("slippage_atr", slippage_atr),
+        ):
+            if value < 0:
+                raise ValueError(f"{name} must be at least 0, was {value}")
+        self.total_atr = spread_atr + commission_atr + slippage_atr
+
+
+class Execution:
+    """Where the work is done."""
+
+    def __init__(self, *, workers: int | None) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, was {workers}")
+        self.workers = workers
+
+
+class Training:
+    """How fits are judged and stopped."""
+
+    def __init__(
+        self, *, early_stopping_fraction: float, decision_threshold: float, max_feature_auc: float
+    ) -> None:
+        if not 0 < early_stopping_fraction < 0.5:
+            raise ValueError(
+                f"early_stopping_fraction must be in (0, 0.5), was {early_stopping_fraction}"
+            )
+        if not 0 < decision_threshold < 1:
+            raise ValueError(f"decision_threshold must be in (0, 1), was {decision_threshold}")
+        if not 0.5 < max_feature_auc <= 1:
+            raise ValueError(f"max_feature_auc must be in (0.5, 1], was {max_feature_auc}")
+        self.early_stopping_fraction = early_stopping_fraction
+        self.decision_threshold = decision_threshold
+        self.max_feature_auc = max_feature_auc
+
+
+class Manifest:
+    """Where the deployment manifest is written."""
+
+    def __init__(self, *, path: str) -> None:
+        self.path = Path(path)
+        if self.path.suffix != ".json":
+            raise ValueError(f"path must end in .json, was {path}")
+
+
+class Deploy:
+    """What a selection does beyond the manifest."""
+
+    def __init__(self, *, promote: Literal["auto", "never"]) -> None:
+        self.promotes = promote == "auto"
+
+
+class NoAugmentation:
+    """Fits see their own rows only."""
+
+
+MODELS: dict[str, type[Model]] = {
+    "random_forest": RandomForest,
+    "xgboost": XGBoost,
+    "mlp": MLP,
+    "lstm": LSTM,
+}
+NULL_MODELS: dict[str, type[Model]] = {"majority": MajorityClass, "logistic": LogisticRegression}
+CHOICES: dict[str, dict[str, type]] = {
+    "features": FEATURES,
+    "labels": LABELS,
+    "data": {"demo": SimulatedMarket, "bars": BarFiles, "table": TableFiles},
+    "events": EVENTS,
+    "split": {"walk_forward": WalkForward, "reference": FixedFractions},
+    "augmentation": {"none": NoAugmentation, "always": DataAugmenter},
+    "selection": {"reference": ModelSelector},
+    "tracking": {"mlflow": MlflowTracker, "none": NoTracker},
+}
+SECTIONS: dict[str, type] = {
+    "costs": Costs,
+    "monitor": TrainingMonitor,
+    "execution": Execution,
+    "training": Training,
+    "manifest": Manifest,
+    "deploy": Deploy,
+}
+SCALARS: dict[str, Any] = {
+    "name": str,
+    "symbols": list[str] | None,
+    "seed": int,
+    "output_dir": str | None,
+    "features_dir": str,
+    "format": Literal["table", "json"],
+    "output": str | None,
+}
+TRAIN_SCALARS = ("name", "symbols", "seed", "output_dir")
+MODEL_SECTIONS = {"models": MODELS, "null_models": NULL_MODELS}

@@ -1,0 +1,139 @@
+"""Checks configuration against the constructors it feeds: names, types, ranges."""
+
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from market.bars import DataError
+from models.base import Model
+from pipelines.command import ConfigError, nearest
+from pipelines.sections import CHOICES, MODEL_SECTIONS, SCALARS, SECTIONS
+
+MISSING = "???"
+# Arguments of constructors that are no settings of theirs.
+GIVEN_BY_THE_RUN = ("clock", "seed")
+
+
+def built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """Return a value or an object for each of the root keys that a command has.
+
+    Raises
+    ------
+    ConfigError
+        One line naming the key that is unknown, missing, of a wrong type or out of range.
+    """
+    for key in conf:
+        if key not in keys:
+            raise ConfigError(f"{key}: unknown key{nearest(key, keys)}")
+    given: dict[str, Any] = {}
+    # Data last: whatever else is wrong is said before a folder is looked at.
+    for key in sorted(keys, key=lambda key: (key == "data", key)):
+        if key not in conf and key not in MODEL_SECTIONS:
+            raise ConfigError(f"{key} is missing; see --help")
+        if key in CHOICES:
+            given[key] = chosen(key, conf[key])
+        elif key in SECTIONS:
+            given[key] = _section(key, conf[key], SECTIONS[key])
+        elif key in MODEL_SECTIONS:
+            given[key] = _models(key, conf.get(key, {}))
+        else:
+            given[key] = typed(key, conf[key], SCALARS[key])
+        if key == "seed" and given[key] < 0:
+            raise ConfigError(f"seed must be at least 0, was {given[key]}")
+    return given
+
+
+def chosen(group: str, values: Any) -> Any:
+    """Return the object that a group's ``kind`` names; raises ConfigError as `built`."""
+    options = CHOICES[group]
+    kind = values.get("kind") if isinstance(values, Mapping) else None
+    if kind not in options:
+        raise ConfigError(
+            f"{group}.kind: must be one of {', '.join(options)}, was {kind}; choose by {group}=..."
+        )
+    return _section(group, arguments(values), options[kind])
+
+
+def _models(group: str, values: Any) -> dict[str, Model]:
+    known = MODEL_SECTIONS[group]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{group}: must hold models, was {values!r}")
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{group}.{name}: unknown model{nearest(name, known)}")
+    return {
+        name: _section(f"{group}.{name}", values[name], kind)
+        for name, kind in known.items()
+        if name in values
+    }
+
+
+def _section(path: str, values: Any, kind: type) -> Any:
+    parameters = _keywords(kind)
+    hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}: must hold keys ({', '.join(parameters)}), was {values!r}")
+    for key in values:
+        if key not in parameters:
+            raise ConfigError(f"{path}.{key}: unknown key{nearest(key, parameters)}")
+    for key, parameter in parameters.items():
+        if key not in values and parameter.default is inspect.Parameter.empty:
+            raise ConfigError(f"{path}.{key} is missing")
+    checked = {key: typed(f"{path}.{key}", value, hints[key]) for key, value in values.items()}
+    try:
+        return kind(**checked)
+    except DataError as error:
+        raise ConfigError(f"{path}.dir: {error}") from error
+    except ValueError as error:
+        raise ConfigError(_located(path, str(error), parameters)) from error
+
+
+def _located(path: str, sentence: str, parameters: Iterable[str]) -> str:
+    """Put a section's path before a constructor's sentence, which may begin with a key."""
+    if sentence.startswith(f"{path}."):
+        return sentence
+    return f"{path}{'.' if sentence.split()[0] in parameters else ': '}{sentence}"
+
+
+def _keywords(kind: type) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a constructor that a configuration may set."""
+    named = inspect.signature(kind).parameters
+    return {
+        name: one
+        for name, one in named.items()
+        if one.kind is not one.VAR_KEYWORD and name not in GIVEN_BY_THE_RUN
+    }
+
+
+def typed(path: str, value: Any, kind: Any) -> Any:
+    """Return a value of the type a key has; raises ConfigError as `built`."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    if value == MISSING:
+        raise ConfigError(f"{path} is missing: give {path}=...")
+    try:
+        finite = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+        return finite.validate_python(value, strict=True)
+    except ValidationError:
+        raise ConfigError(f"{path} must be {_in_words(kind)}, was {value!r}") from None
+
+
+def _in_words(kind: Any) -> str:
+    """Name a type as a person who writes configuration would."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return " or ".join(_in_words(one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) in (list, Sequence):
+        return f"a list such as [{'A,B' if typing.get_args(kind) == (str,) else '1,2'}]"
+    if typing.get_origin(kind) is Literal:
+        return f"one of {', '.join(typing.get_args(kind))}"
+    if typing.get_origin(kind) is dict:
+        return "keys and values such as {close: Last}"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return words.get(kind, "null" if kind is types.NoneType else str(kind))
+
+
+def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a group's ``kind`` is constructed with."""
+    return {key: value for key, value in values.items() if key != "kind"}
