@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from market.bar_checks import checked
-from market.bar_grid import length_text
-from market.bar_report import BarReport
 from market.bars import Bars, DataError
+from market.checks.bar_checks import checked
+from market.checks.bar_grid import length_text
+from market.checks.bar_report import BarReport
 from market.data_files import SYMBOL, file_digest
-from market.file_names import bar_length as parsed_length
-from market.file_names import name_pattern as compiled_pattern
-from market.file_names import price_files
-from market.price_file import ReadOptions, read_price_file
-from market.raw_bars import RawBars
+from market.reading.file_names import bar_length as parsed_length
+from market.reading.file_names import name_pattern as compiled_pattern
+from market.reading.file_names import price_files
+from market.reading.price_file import ReadOptions, read_price_file
+from market.reading.raw_bars import RawBars
 
 
 class BarFiles:

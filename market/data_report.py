@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from market.bar_report import BarReport
+from market.checks.bar_report import BarReport
 from market.event_table import UNDECIDED, EventTable
 
 

@@ -1,8 +1,8 @@
 """One symbol's events and what there is to say about its data, wherever that comes from."""
 
 from market.bar_files import BarFiles
-from market.bar_report import report_of
 from market.build import build_event_table
+from market.checks.bar_report import report_of
 from market.data_report import DataReport, event_report
 from market.event_table import EventTable
 from market.events import EveryBar, SmcEvents

@@ -10,11 +10,11 @@ from rich import box
 from rich.table import Table
 
 from market.bar_files import BarFiles
-from market.bar_report import BarReport
 from market.bars import DataError
+from market.checks.bar_report import BarReport
 from market.data_report import EventReport, event_report
-from market.price_file import described
-from market.raw_bars import FileFormat
+from market.reading.price_file import described
+from market.reading.raw_bars import FileFormat
 from market.table_files import TableFiles
 from pipelines.console import console
 from pipelines.readings import reading_lines

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from market.price_file import described
-from market.raw_bars import FileFormat
+from market.reading.price_file import described
+from market.reading.raw_bars import FileFormat
 
 
 def reading_lines(found: Iterable[tuple[str, FileFormat, str | None]]) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from market.bar_checks import checked
 from market.bars import Bars, DataError, FloatArray
+from market.checks.bar_checks import checked
 from market.data_files import numbers, some, utc_times
-from market.raw_bars import FileFormat, RawBars
+from market.reading.raw_bars import FileFormat, RawBars
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date")
 PRICES = ("open", "high", "low", "close")
@@ -60,8 +60,8 @@ def closed_bars(symbol: str, given: Any, *, length: timedelta | None, now: datet
         A polars or pandas frame has one row per bar: its start in a column timestamp, time,
         datetime or date, or in a pandas index (UTC where no zone is given), open, high, low, close
         and, if there is one, volume; in any case. Others are left. The rows go through the checks
-        and repairs of price files (`market.bar_checks.checked`), so that they become the bars that
-        training would have made of them; a bad row is refused.
+        and repairs of price files (`market.checks.bar_checks.checked`), so that they become the
+        bars that training would have made of them; a bad row is refused.
     length : timedelta or None
         Length of a frame's bars; None takes the commonest step between two.
     now : datetime or None

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from market.build import build_event_table
-from market.clock import clock_evidence
+from market.checks.clock import clock_evidence
 from market.event_table import UNDECIDED
 from market.events import EveryBar, SmcEvents
 from market.features.smc import SmcFeatures

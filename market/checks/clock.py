@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from market.bar_figures import BoolArray, weekday_T
-from market.bar_grid import DAY
 from market.bars import Bars, FloatArray, TimeArray
-from market.day_pattern import (
+from market.checks.bar_figures import BoolArray, weekday_T
+from market.checks.bar_grid import DAY
+from market.checks.day_pattern import (
     ClockChange,
     busiest_hours,
     clock_changes,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from market.bars import FloatArray
-from market.cell_table import CellTable, text_cells
+from market.reading.cell_table import CellTable, text_cells
 
 BLANKS = r"[\s\u00a0\u202f\u2019']"
 GROUPED = {

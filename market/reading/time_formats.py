@@ -4,7 +4,7 @@ import re
 
 import polars as pl
 
-from market.cell_table import text_cells
+from market.reading.cell_table import text_cells
 
 SAMPLE_CELLS = 200
 MONTH_NAME = r"[A-Za-z]{3}"

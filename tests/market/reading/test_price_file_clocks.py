@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from market.price_file import ReadOptions, read_price_file
+from market.reading.price_file import ReadOptions, read_price_file
 
 
 def read(folder, text, **options):

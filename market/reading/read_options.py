@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from market.time_zones import parse_zone
+from market.reading.time_zones import parse_zone
 
 SEPARATORS = {
     **{name: name for name in (",", ";", "|", "\t", " ")},

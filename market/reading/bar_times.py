@@ -10,10 +10,10 @@ from typing import NamedTuple
 import polars as pl
 
 from market.bars import TimeArray
-from market.cell_table import CellTable, text_cells
-from market.read_options import ReadOptions, hour_only, polars_format
-from market.time_formats import EPOCH, PER_SECOND, as_text, epoch_unit, formats_of, sampled
-from market.time_zones import Zone, parse_zone, to_utc
+from market.reading.cell_table import CellTable, text_cells
+from market.reading.read_options import ReadOptions, hour_only, polars_format
+from market.reading.time_formats import EPOCH, PER_SECOND, as_text, epoch_unit, formats_of, sampled
+from market.reading.time_zones import Zone, parse_zone, to_utc
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 EXAMPLE = "2024-01-31 13:00:00"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.price_file import ReadOptions, described, read_price_file
+from market.reading.price_file import ReadOptions, described, read_price_file
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RAW = ROOT.parent / "shared" / "data" / "raw"
 PRICES = ("open", "high", "low", "close")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.bars import DataError
-from market.file_names import bar_length, named, price_files
+from market.reading.file_names import bar_length, named, price_files
 
 MINUTES = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440, "1w": 10_080, None: None}
 NAMES = {

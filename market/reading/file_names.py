@@ -13,7 +13,7 @@ NO_PRICES = re.compile(r"(readme|licen[cs]e|notice|copying|changelog|requirement
 SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86_400, 604_800
 
 # M15, H1, D1, W1, MN1: the unit comes first, as MetaTrader writes it.
-UNIT_FIRST = r"(?:[Mm](?:10|12|15|20|30|[1-6])|[Hh](?:12|[1-8])|[Dd]1|[Ww]1|[Mm][Nn]1?)"
+UNIT_FIRST = r"(?:[Mm](?:10|12|15|20|30|[1-6])|[Hh](?:12|[1-8])|[Dd]1|[Ww]1|[Mm][Nn]1)"
 # 15m, 4h, 1_Hour, 1Min: the number comes first. 1M is a month, 15M can only be minutes.
 UNIT = r"s|m|h|d|w|mo|sec|min|hour|hr|day|week|month"
 NUMBER_FIRST = rf"(?:[1-9]\d{{0,3}}[ _]?(?i:(?:{UNIT})s?))"

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from market.bar_report import MOST_WARNINGS, report_of
 from market.bars import Bars
+from market.checks.bar_report import MOST_WARNINGS, report_of
 from market.simulate import SimulatedMarket
 from selection import to_json_safe
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from market.bars import DataError
-from market.cell_table import CellTable
+from market.reading.cell_table import CellTable
 
 # There is one standard error in a process: two threads must not both put it aside.
 STANDARD_ERROR = threading.Lock()

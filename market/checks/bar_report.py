@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from market.bar_figures import (
+from market.bars import Bars
+from market.checks.bar_figures import (
     Gaps,
     LevelJump,
     Spikes,
@@ -16,10 +17,9 @@ from market.bar_figures import (
     spikes_in,
     stuck_prices,
 )
-from market.bar_grid import length_text, off_grid_T
-from market.bars import Bars
-from market.clock import ClockEvidence, clock_evidence
-from market.raw_bars import FileFormat
+from market.checks.bar_grid import length_text, off_grid_T
+from market.checks.clock import ClockEvidence, clock_evidence
+from market.reading.raw_bars import FileFormat
 
 # Kinds of repair, as counted.
 NEWEST_FIRST = "rows newest first, turned round"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 
 from market.bars import DataError
-from market.cell_numbers import sample_numbers
-from market.cell_table import CellTable
 from market.data_files import some
-from market.time_formats import is_clock, is_date, is_time
+from market.reading.cell_numbers import sample_numbers
+from market.reading.cell_table import CellTable
+from market.reading.time_formats import is_clock, is_date, is_time
 
 PRICES = ("open", "high", "low", "close")
 SAMPLE_ROWS = 100

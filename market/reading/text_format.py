@@ -14,9 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from market.bars import DataError
-from market.cell_table import CellTable
-from market.read_options import SEPARATOR_NAMES, SEPARATORS, ReadOptions
-from market.text_encoding import decoded
+from market.reading.cell_table import CellTable
+from market.reading.read_options import SEPARATOR_NAMES, SEPARATORS, ReadOptions
+from market.reading.text_encoding import decoded
 
 # In this order: a decimal comma makes commas as regular as the separator is.
 CANDIDATES = ("\t", ";", "|", ",", " ")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from market.bar_figures import BoolArray
-from market.bar_grid import late_T, length_text, usual_step
-from market.bar_report import (
+from market.bars import Bars, DataError, TimeArray
+from market.checks.bar_figures import BoolArray
+from market.checks.bar_grid import late_T, length_text, usual_step
+from market.checks.bar_report import (
     FILLER,
     NEWEST_FIRST,
     NO_PRICES,
@@ -28,8 +29,7 @@ from market.bar_report import (
     FileReading,
     report_of,
 )
-from market.bars import Bars, DataError, TimeArray
-from market.raw_bars import RawBars
+from market.reading.raw_bars import RawBars
 
 PRICES = ("open", "high", "low", "close")
 NOISE = 1e-9  # relative: what dividing prices kept as integers leaves behind

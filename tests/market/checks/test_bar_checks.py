@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.bar_checks import checked
 from market.bars import DataError
-from market.raw_bars import FIELDS, FileFormat, RawBars
+from market.checks.bar_checks import checked
+from market.reading.raw_bars import FIELDS, FileFormat, RawBars
 
 HOUR = np.timedelta64(3_600_000_000, "us")
 MINUTE = np.timedelta64(60_000_000, "us")

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from market.bars import Bars
-from market.clock import NEW_YORK_CLOSE, clock_evidence
-from market.time_zones import parse_zone, to_utc
+from market.checks.clock import NEW_YORK_CLOSE, clock_evidence
+from market.reading.time_zones import parse_zone, to_utc
 
 HOUR = np.timedelta64(3_600_000_000, "us")
 NEW_YEAR = np.datetime64("2022-01-01", "us")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.bars import DataError
-from market.price_file import ReadOptions, read_price_file
+from market.reading.price_file import ReadOptions, read_price_file
 
 TEXT = """time,open,high,low,close,volume
 2020-01-02 00:00,1.1,1.4,1.0,1.2,3

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from market.bar_figures import BoolArray
 from market.bars import Bars, FloatArray, TimeArray
+from market.checks.bar_figures import BoolArray
 
 _HOUR = np.timedelta64(3_600_000_000, "us")
 _MORNING = np.arange(8, 14)  # of Helsinki: Frankfurt and London begin, New York has not

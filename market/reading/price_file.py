@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from market.bar_times import Times, bar_times
 from market.bars import DataError
-from market.cell_numbers import decimal_sign, numbers
-from market.cell_table import CellTable
-from market.column_names import PRICES, Fields, field_columns, plain
-from market.parquet_file import read_parquet
-from market.raw_bars import FIELDS, FileFormat, RawBars
-from market.read_options import ReadOptions
-from market.text_encoding import PARQUET, unpacked
-from market.text_format import read_text
+from market.reading.bar_times import Times, bar_times
+from market.reading.cell_numbers import decimal_sign, numbers
+from market.reading.cell_table import CellTable
+from market.reading.column_names import PRICES, Fields, field_columns, plain
+from market.reading.parquet_file import read_parquet
+from market.reading.raw_bars import FIELDS, FileFormat, RawBars
+from market.reading.read_options import ReadOptions
+from market.reading.text_encoding import PARQUET, unpacked
+from market.reading.text_format import read_text
 
 __all__ = ["ReadOptions", "described", "read_price_file"]
 

@@ -1,0 +1,1 @@
+"""Bars judged: repaired where that invents nothing, measured, and reported on."""

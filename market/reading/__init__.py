@@ -1,0 +1,1 @@
+"""Price files of any usual kind, read as they stand: nothing is judged or repaired here."""
