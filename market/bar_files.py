@@ -60,7 +60,7 @@ class BarFiles:
         time_format: str | None,
         time_zone: str | None,
         bar_length: str | None,
-        columns: dict[str, str | int | None] | None,
+        columns: dict[str, str | int | None],
         max_dropped: float,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -76,7 +76,7 @@ class BarFiles:
             decimal=decimal,
             time_format=time_format,
             time_zone=time_zone,
-            columns=columns or {},
+            columns=columns,
         )
         self.bar_length = None if bar_length is None else _length(bar_length)
         self.max_dropped = max_dropped

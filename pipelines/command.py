@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -157,9 +157,17 @@ def _keys_by_choice(choices: Mapping[str, str]) -> dict[str, list[str]]:
         place = choice.partition("@")[2]
         files = [CONF / group / f"{place.rpartition('.')[2]}.yaml"] if place else []
         for path in files or sorted((CONF / group).glob("*.yaml")):
-            for name in _plain(path):
+            for name in _with_inner(_plain(path)):
                 homes.setdefault(f"{place or group}.{name}", []).append(f"{choice}={path.stem}")
     return homes
+
+
+def _with_inner(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a mapping, each followed by those of a mapping in it."""
+    for name, value in values.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner in value)
 
 
 def _root_keys(config_name: str) -> set[str]:
@@ -167,9 +175,7 @@ def _root_keys(config_name: str) -> set[str]:
     for name, value in _plain(CONF / f"{config_name}.yaml").items():
         if name in ("defaults", "hydra"):
             continue
-        keys.add(name)
-        if isinstance(value, dict):
-            keys.update(f"{name}.{inner}" for inner in value)
+        keys.update(_with_inner({name: value}))
     return keys
 
 

@@ -94,7 +94,8 @@ def _located(path: str, sentence: str, parameters: Iterable[str]) -> str:
     """Put a section's path before a constructor's sentence, which may begin with a key."""
     if sentence.startswith(f"{path}."):
         return sentence
-    return f"{path}{'.' if sentence.split()[0] in parameters else ': '}{sentence}"
+    first = sentence.split()[0].partition(".")[0]
+    return f"{path}{'.' if first in parameters else ': '}{sentence}"
 
 
 def _keywords(kind: type) -> dict[str, inspect.Parameter]:
@@ -116,7 +117,10 @@ def typed(path: str, value: Any, kind: Any) -> Any:
     try:
         finite = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
         return finite.validate_python(value, strict=True)
-    except ValidationError:
+    except ValidationError as error:
+        key = error.errors()[0]["loc"][:1]
+        if isinstance(value, Mapping) and key:
+            path, kind, value = f"{path}.{key[0]}", typing.get_args(kind)[1], value[key[0]]
         raise ConfigError(f"{path} must be {_in_words(kind)}, was {value!r}") from None
 
 
@@ -129,7 +133,7 @@ def _in_words(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return f"one of {', '.join(typing.get_args(kind))}"
     if typing.get_origin(kind) is dict:
-        return "keys and values such as {close: Last}"
+        return "keys and values"
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return words.get(kind, "null" if kind is types.NoneType else str(kind))
 

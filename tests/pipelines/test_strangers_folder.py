@@ -162,6 +162,13 @@ def test_inspect_shows_everything_about_one_file(folder, tmp_path):
         ((), "expected python -m pipelines.data inspect PATH"),
         (("inspect", "nowhere"), "data.dir: nowhere: no such folder"),
         (("inspect", ".", "data.timezone=UTC"), "unknown key, did you mean data.time_zone?"),
+        (("inspect", ".", "data.columns.clos=C"), "unknown key, did you mean data.columns.close?"),
+        (
+            ("inspect", ".", "data.columns.close=1.5"),
+            "data.columns.close must be text or a whole number or null, was 1.5",
+        ),
+        (("inspect", ".", "data.columns.open=0"), "data.columns.open must be a name or a position"),
+        (("inspect", ".", "data.time_zone=Helsinki"), "data.time_zone must be"),
     ],
 )
 def test_a_mistaken_inspect_is_one_line(arguments, line, tmp_path):
