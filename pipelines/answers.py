@@ -96,7 +96,7 @@ def in_words(seconds: float) -> str:
 
 
 def _table(answers: Sequence[Answer]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("symbol", max_width=12, overflow="fold")
     for heading in ("signal", "side"):
         table.add_column(heading, no_wrap=True)

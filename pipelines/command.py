@@ -171,7 +171,7 @@ def _with_inner(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _root_keys(config_name: str) -> set[str]:
-    keys = set()
+    keys: set[str] = set()
     for name, value in _plain(CONF / f"{config_name}.yaml").items():
         if name in ("defaults", "hydra"):
             continue

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.outcome import unaugmented
 from tracking.registry import CHAMPION
 
 Result = Mapping[str, Any]
@@ -197,6 +198,8 @@ def _failures(results: Results, selections: Mapping[str, Result]) -> Iterator[st
         for name, result in results.get(symbol, {}).items():
             if "error" in result:
                 yield f"{symbol} {name}: {result['error']}"
+            elif result["augmentation_failures"]:
+                yield f"{symbol} {name}: {unaugmented(result)}"
 
 
 def _suspicions(selections: Mapping[str, Result]) -> Iterator[str]:

@@ -191,6 +191,14 @@ def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[
     for name, result in models.items():
         if "error" in result:
             yield f"{name} failed: {result['error']}", "red"
+        elif result["augmentation_failures"]:
+            yield f"{name}: {unaugmented(result)}", "red"
+
+
+def unaugmented(result: Result) -> str:
+    """Say how many fits of a model went without their augmentation, and why the first did."""
+    first, *others = result["augmentation_failures"]
+    return f"{len(others) + 1} fits could not be augmented and went without: {first}"
 
 
 def _oof_log_loss(result: Result) -> float:

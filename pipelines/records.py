@@ -203,8 +203,10 @@ def _run_tags(*, simulated: bool) -> dict[str, str]:
 
 def _tags(result: Result, *, simulated: bool) -> dict[str, str]:
     tags = {**_run_tags(simulated=simulated), "null_model": str(result["null_model"]).lower()}
-    warned = "; ".join(result.get("warnings", ()))
-    return {**tags, "warnings": warned} if warned else tags
+    for name in ("warnings", "augmentation_failures"):
+        if result.get(name):
+            tags[name] = "; ".join(result[name])
+    return tags
 
 
 def _params(result: Result) -> dict[str, str]:

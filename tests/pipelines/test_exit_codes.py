@@ -92,6 +92,22 @@ def test_a_model_that_fails_is_recorded_and_the_others_train(tmp_path, monkeypat
     assert "failed: " in (tmp_path / "out" / "leaderboard.csv").read_text()
 
 
+def test_an_augmentation_that_cannot_run_is_recorded_and_told(tmp_path):
+    many = ("augmentation=always", "augmentation.threshold=9999", "augmentation.techniques=[smote]")
+    run = trained(tmp_path, *FEW, *many, "augmentation.smote_neighbors=9999", "~models.xgboost")
+    assert run.code == run.record["exit_code"] == 3
+    failures = run.results["EURUSD_RandomForest"]["augmentation_failures"]
+    assert [one.partition(":")[0] for one in failures[-2:]] == ["fold 6", "final fit"]
+    assert run.record["symbols"]["EURUSD"]["models"]["RandomForest"] == {
+        "status": "trained",
+        "augmentation_failures": failures,
+    }
+    assert (
+        f"RandomForest: 7 fits could not be augmented and went without: {failures[0]}"
+        in run.printed
+    )
+
+
 def test_a_symbol_whose_every_model_fails_has_nothing_to_deploy_and_ends_with_code_1(
     tmp_path, monkeypatch
 ):
