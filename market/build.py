@@ -70,7 +70,7 @@ def build_event_table(
         label_N=outcome.label_N,
         t1_N=_label_ends(bars, outcome),
         weight_N=outcome.weight_N,
-        n_timed_out=int(outcome.timed_out_N.sum()),
+        timed_out_N=outcome.timed_out_N,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.checks.bar_report import BarReport
+from market.compiled import BoolArray
 from market.event_table import UNDECIDED, EventTable
 
 
@@ -17,9 +18,9 @@ class EventReport:
     events, decided : int
         All of them, and those whose label is known.
     wins : float or None
-        Share of the decided ones; None without any.
+        Share of the labels that may be looked at; None without any.
     timed_out : float or None
-        Share of the decided ones that reached no barrier; None where labels were made elsewhere.
+        Share of the same that reached no barrier; None also where labels were made elsewhere.
     first_utc, last_utc : datetime64[us] or None
         Decision times; None without events.
     constant_features : tuple of str
@@ -54,19 +55,31 @@ class DataReport:
     events: EventReport
 
 
-def event_report(table: EventTable) -> EventReport:
-    """Count what a table of events holds."""
+def event_report(table: EventTable, *, labels_until: np.datetime64 | None) -> EventReport:
+    """Count what a table of events holds.
+
+    Parameters
+    ----------
+    table : EventTable
+    labels_until : datetime64 or None
+        When the last label of development was known: later ones are sealed, or were decided by
+        sealed bars, and nothing is said of them. None where that is not known: nothing is said of
+        any.
+    """
     decided_N = table.label_N != UNDECIDED
-    n_decided = int(decided_N.sum())
-    some = len(table) > 0
-    constant_F = (table.x_NF == table.x_NF[:1]).all(axis=0) if some else np.zeros(0, dtype=bool)
-    timed_out = table.n_timed_out
+    open_N = decided_N & (table.t1_N <= (labels_until or np.datetime64("NaT", "us")))
+    some, timed_out_N = len(table) > 0, table.timed_out_N
+    constant_F = (table.x_NF == table.x_NF[:1]).all(axis=0) & some
     return EventReport(
         events=len(table),
-        decided=n_decided,
-        wins=float(table.label_N[decided_N].mean()) if n_decided else None,
-        timed_out=timed_out / n_decided if n_decided and timed_out is not None else None,
+        decided=int(decided_N.sum()),
+        wins=_share(table.label_N[open_N] == 1),
+        timed_out=None if timed_out_N is None else _share(timed_out_N[open_N]),
         first_utc=table.t0_N[0] if some else None,
         last_utc=table.t0_N[-1] if some else None,
-        constant_features=tuple(np.asarray(table.names_F)[constant_F].tolist()) if some else (),
+        constant_features=tuple(np.asarray(table.names_F)[constant_F].tolist()),
     )
+
+
+def _share(is_N: BoolArray) -> float | None:
+    return float(is_N.mean()) if len(is_N) else None

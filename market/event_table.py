@@ -28,7 +28,7 @@ class EventTable:
     t1_N : datetime64[us] array, shape (n_events,)
         When the label was known; NaT where undecided.
     weight_N : float64 array, shape (n_events,)
-    n_timed_out : int or None
+    timed_out_N : bool array, shape (n_events,), or None
         Labels decided by the time limit; None where labels were made elsewhere.
     """
 
@@ -39,7 +39,7 @@ class EventTable:
     label_N: npt.NDArray[np.int8]
     t1_N: TimeArray
     weight_N: FloatArray
-    n_timed_out: int | None
+    timed_out_N: npt.NDArray[np.bool_] | None
 
     def __len__(self) -> int:
         return len(self.t0_N)

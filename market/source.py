@@ -1,9 +1,8 @@
-"""One symbol's events and what there is to say about its data, wherever that comes from."""
+"""One symbol's events, and what there is to say about its bars, wherever they come from."""
 
 from market.bar_files import BarFiles
 from market.build import build_event_table
-from market.checks.bar_report import report_of
-from market.data_report import DataReport, event_report
+from market.checks.bar_report import BarReport, report_of
 from market.event_table import EventTable
 from market.events import EveryBar, SmcEvents
 from market.features.smc import SmcFeatures
@@ -22,8 +21,8 @@ def read_symbol(
     features: SmcFeatures,
     events: SmcEvents | EveryBar,
     labels: TripleBarrier,
-) -> tuple[EventTable, DataReport]:
-    """Read or simulate one symbol; a table brings its own features and labels.
+) -> tuple[EventTable, BarReport | None]:
+    """Read or simulate one symbol; a table brings its own features and labels, and no bars.
 
     Raises
     ------
@@ -31,15 +30,14 @@ def read_symbol(
         If the symbol's data cannot be used.
     """
     if isinstance(source, TableFiles):
-        table = source.table(symbol)
-        return table, DataReport(symbol, None, event_report(table))
+        return source.table(symbol), None
     if isinstance(source, SimulatedMarket):
         bars = source.bars(symbol, seed)
         bar_report = report_of(bars)
     else:
         bars, bar_report = source.read(symbol)
     table = build_event_table(bars, features=features, events=events, labels=labels)
-    return table, DataReport(symbol, bar_report, event_report(table))
+    return table, bar_report
 
 
 def source_digest(source: Source, symbol: str, seed: int) -> str:

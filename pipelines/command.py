@@ -77,15 +77,17 @@ def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
 
     # Hydra hands exceptions over whole instead of printing and exiting itself.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    composed: list[tuple[str, Any]] = []
+    composed: list[tuple[str, DictConfig]] = []
 
     def compose(conf: DictConfig) -> None:
-        overrides = " ".join(HydraConfig.get().overrides.task)
-        plain = OmegaConf.to_container(conf, resolve=True, throw_on_missing=False)
-        composed.append((overrides, plain))
+        # As they stand: an override may hold an interpolation.
+        overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
+        composed.append((" ".join(overrides), conf))
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(compose)()
+        # Resolved out here: what is raised in there Hydra announces with lines of its own.
+        return [(overrides, _resolved(conf)) for overrides, conf in composed]
     except OverrideParseException as error:
         raise ConfigError(
             f"{error.override}: cannot be read as key=value; quote a value with unusual "
@@ -93,7 +95,13 @@ def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
         ) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explained(str(error), config_name, sys.argv[1:])) from error
-    return composed
+
+
+def _resolved(conf: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain: dict[str, Any] = OmegaConf.to_container(conf, resolve=True)  # type: ignore[assignment]
+    return plain
 
 
 def explained(message: str, config_name: str, arguments: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ DETAIL = "dim"
 @cache
 def console() -> Console:
     """Return the one console of this process: who writes past it would garble a live display."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 class ConsoleHandler(logging.Handler):

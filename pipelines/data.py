@@ -1,5 +1,6 @@
 """Say what data files would be read as, and what is wrong: ``python -m pipelines.data inspect``."""
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -37,11 +38,19 @@ def as_overrides(arguments: list[str]) -> list[str]:
     """Return ``inspect PATH key=value ...`` as Hydra reads it; exits with 2 for anything else."""
     if any(one in ("--help", "-h", "--cfg", "--info") for one in arguments):
         return [one for one in arguments if one != INSPECT]
-    if len(arguments) < 2 or arguments[0] != INSPECT:
+    if len(arguments) < 2 or arguments[0] != INSPECT or not arguments[1]:
         print(f"configuration error: expected {USAGE}", file=sys.stderr)
         sys.exit(BAD_CONFIGURATION)
-    path = arguments[1].replace("\\", "\\\\").replace("'", "\\'")
-    return [f"data.dir='{path}'", *arguments[2:]]
+    return [f"data.dir='{_quoted(arguments[1])}'", *arguments[2:]]
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands between Hydra's quotes, where ``${`` begins an interpolation.
+
+    There a backslash is one, unless it stands before a quote.
+    """
+    escaped = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), path)
+    return escaped.replace("${", r"\${")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def inspected(source: BarFiles | TableFiles, symbol: str) -> Inspected:
     """Read and check one symbol's file."""
     if isinstance(source, TableFiles):
         try:
-            return Inspected(symbol, rows=event_report(source.table(symbol)))
+            # Which labels a run will seal is not known here.
+            return Inspected(symbol, rows=event_report(source.table(symbol), labels_until=None))
         except DataError as error:
             return Inspected(symbol, error=str(error))
     found = None
@@ -161,8 +162,7 @@ def _row_lines(rows: EventReport | None) -> Iterator[tuple[str, str]]:
         return
     span = f", {_time(rows.first_utc)} to {_time(rows.last_utc)} UTC" if rows.events else ""
     yield "rows", f"{rows.events:,}{span}"
-    wins = "" if rows.wins is None else f", {rows.wins:.1%} of them 1"
-    yield "labels", f"{rows.decided:,} decided{wins}"
+    yield "labels", f"{rows.decided:,} decided"
     yield "constant", ", ".join(rows.constant_features) or "no feature"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from market.bars import DataError
-from market.data_report import DataReport
+from market.data_report import DataReport, event_report
 from market.source import read_symbol, source_digest
 from pipelines.readings import reading_lines
 from pipelines.settings import TrainSettings
@@ -74,7 +74,7 @@ def prepare_symbols(settings: TrainSettings) -> Preparation:
 
 
 def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
-    table, report = read_symbol(
+    table, bars = read_symbol(
         settings.source,
         symbol,
         seed=settings.seed,
@@ -82,9 +82,9 @@ def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
         events=settings.events,
         labels=settings.labels,
     )
-    done.reports[symbol] = report
-    if report.bars is not None and report.bars.warnings:
-        first, *others = report.bars.warnings
+    done.reports[symbol] = DataReport(symbol, bars, event_report(table, labels_until=None))
+    if bars is not None and bars.warnings:
+        first, *others = bars.warnings
         more = f" (and {len(others)} more in its data report)" if others else ""
         _log.warning("%s: %s%s", symbol, first, more)
     prepared = prepare(
@@ -92,5 +92,7 @@ def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
     )
     for note in prepared.notes:
         _log.warning("%s: %s", symbol, note)
+    events = event_report(table, labels_until=prepared.split.development.t1_N.max())
+    done.reports[symbol] = DataReport(symbol, bars, events)
     done.digests[symbol] = source_digest(settings.source, symbol, settings.seed)
     done.prepared[symbol] = prepared

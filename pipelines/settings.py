@@ -157,8 +157,17 @@ def inspect_settings(conf: Mapping[str, Any]) -> InspectSettings:
         source=given["data"],
         symbols=_chosen_symbols(given["symbols"], given["data"]),
         format=given["format"],
-        output=None if given["output"] is None else Path(given["output"]),
+        output=output_file(given["output"]),
     )
+
+
+def output_file(path: str | None) -> Path | None:
+    """Return the file of a key ``output``; raises ConfigError where it cannot be one."""
+    if path is None:
+        return None
+    if Path(path).is_dir():
+        raise ConfigError(f"output: {path} is a folder, expected a file")
+    return Path(path)
 
 
 def _chosen_symbols(wanted: list[str] | None, source: Source) -> list[str]:

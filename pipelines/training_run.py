@@ -23,7 +23,7 @@ from pipelines.run_record import exit_code, symbol_records
 from pipelines.settings import TrainSettings
 from selection import to_json_safe
 from selection.atomic import write_json_atomically
-from tracking.records import LoggedModel
+from tracking.records import LoggedModel, Status
 from training.engine import Finished, Step, available_cores, run_tasks
 from training.result import Payoff, training_result
 from training.task import Failure, Task
@@ -124,29 +124,26 @@ class TrainingRun:
     @contextmanager
     def _tracked(self) -> Iterator[None]:
         tracker = self.settings.tracker
-        status: Any = "KILLED"
+        status: Status = "FAILED"
         try:
             name = self._run_name(None)
             start = records.run_start(name, self.conf, simulated=self.simulated)
             self.run_id = tracker.start(start)
             yield
             status = "FINISHED"
-        except Exception:
-            status = "FAILED"
+        except KeyboardInterrupt:
+            status = "KILLED"
             raise
         finally:
             self._finish_tracking(status)
 
-    def _finish_tracking(self, status: Any) -> None:
+    def _finish_tracking(self, status: Status) -> None:
         """End the parent run; one that was cut off before the selection has little to tell."""
-        tracker, selections, path = (
-            self.settings.tracker,
-            self.selections,
-            self.settings.manifest_path,
-        )
+        tracker, selections = self.settings.tracker, self.selections
         if not selections:
             tracker.finish(metrics={}, tags={}, artifacts=self.artifacts, status=status)
             return
+        path = self.settings.manifest_path
         manifest = path if (path, "") in self.artifacts else None
         page = run_page(self.results, selections, simulated=self.simulated, manifest=manifest)
         selected = sum(one["selected_model"] is not None for one in selections.values())

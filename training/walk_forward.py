@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -209,12 +209,6 @@ class Training:
             augmentation_failure=self._augmentation_failures.get(name),
             error=outcome.error,
         )
-
-
-def train_task(task: Task) -> Trained:
-    """Train a task from beginning to end, telling nothing meanwhile; raises what a fit raises."""
-    *_, trained = Training(task).fits()
-    return cast(Trained, trained)
 
 
 def _accuracy(p_N: FloatArray, y_N: IntArray) -> float:

@@ -24,7 +24,7 @@ def table(undecided=(1, 4, 5)):
     label_N, t1_N = np.array([1, 0, 0, 1, 1, 0], dtype=np.int8), t0_N + 7 * HOUR
     label_N[list(undecided)], t1_N[list(undecided)] = UNDECIDED, np.datetime64("NaT")
     names, weight_N = ("rsi", "atr", "OB_Age"), rng.random(6)
-    return EventTable("EURUSD", t0_N, x_NF, names, label_N, t1_N, weight_N, n_timed_out=None)
+    return EventTable("EURUSD", t0_N, x_NF, names, label_N, t1_N, weight_N, timed_out_N=None)
 
 
 def read_back(events, folder, suffix):

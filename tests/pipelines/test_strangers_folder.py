@@ -160,7 +160,10 @@ def test_inspect_shows_everything_about_one_file(folder, tmp_path):
     ("arguments", "line"),
     [
         ((), "expected python -m pipelines.data inspect PATH"),
+        (("inspect", ""), "expected python -m pipelines.data inspect PATH"),
         (("inspect", "nowhere"), "data.dir: nowhere: no such folder"),
+        (("inspect", "q'u ${x}\\a"), "data.dir: q'u ${x}\\a: no such folder"),
+        (("inspect", ".", "data.encoding=${nix}"), "Interpolation key 'nix' not found"),
         (("inspect", ".", "data.timezone=UTC"), "unknown key, did you mean data.time_zone?"),
         (("inspect", ".", "data.columns.clos=C"), "unknown key, did you mean data.columns.close?"),
         (
@@ -176,3 +179,9 @@ def test_a_mistaken_inspect_is_one_line(arguments, line, tmp_path):
     assert ended.returncode == 2
     assert line in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_folder_is_no_output(folder, tmp_path):
+    ended = command("data", "inspect", str(folder[0] / "EURJPY.csv"), "output=.", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "configuration error: output: . is a folder, expected a file\n"

@@ -281,3 +281,22 @@ def test_the_champion_answers_as_the_manifests_artifact(finished, symbol, monkey
     asked = champion.predict(pd.DataFrame(rows.x_NF, columns=list(rows.names_F)))
     wanted = load_model(artifact(finished, symbol)).predict_proba(rows.x_NF)
     np.testing.assert_allclose(asked, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_the_data_report_says_nothing_of_sealed_labels(finished, symbol):
+    report = json.loads((finished.folder / "out" / "data" / f"{symbol}.json").read_text())
+    settings = train_settings(composed(*TINY, *LENIENT))
+    choices = {name: getattr(settings, name) for name in ("features", "events", "labels")}
+    table, _ = read_symbol(settings.source, symbol, seed=settings.seed, **choices)
+    split, holdout = settings.split.divide(table.samples())
+    is_open_N = np.isin(table.t0_N, split.development.t0_N)
+    assert holdout is not None
+    assert report["events"]["decided"] == (table.label_N >= 0).sum()
+    assert report["events"]["wins"] == split.development.y_N.mean()
+    assert report["events"]["timed_out"] == table.timed_out_N[is_open_N].mean()
+    assert report["events"]["constant_features"] == [
+        "TBM_Risk_Per_Trade_ATR",
+        "TBM_Reward_Per_Trade_ATR",
+        "Distance_to_Entry_ATR",
+    ]

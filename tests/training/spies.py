@@ -19,7 +19,8 @@ from market.samples import Samples
 from market.splits import FixedFractions, Split, WalkForward
 from models.base import Augment, FitReport, Model, ModelError
 from models.monitor import TrainingMonitor
-from training.task import Task
+from training.task import Task, Trained
+from training.walk_forward import Training
 
 
 class Nearest(Model):
@@ -146,3 +147,10 @@ def task(
     return Task(
         symbol, model, split, 0.15, new_augmenter, TrainingMonitor, seed, folder / model.name
     )
+
+
+def train_task(work: Task) -> Trained:
+    """Train a task from beginning to end; raises what a fit raises."""
+    *_, trained = Training(work).fits()
+    assert isinstance(trained, Trained)
+    return trained

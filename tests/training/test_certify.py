@@ -13,11 +13,10 @@ from selection import ModelSelector
 from selection.json_safe import to_json_safe
 from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
 from tests.models.planted import make_model, signal
-from tests.training.spies import task
+from tests.training.spies import task, train_task
 from training.certify import Definitions, deployable, described, refused, score_holdout
 from training.prepare import Prepared
 from training.result import Payoff, training_result
-from training.walk_forward import train_task
 
 PAYOFF = Payoff(profit_atr=2.0, stop_atr=1.0, cost_atr=0.1, threshold=0.55)
 

@@ -16,7 +16,8 @@ from market.splits import WalkForward
 from market.truth import win_probability
 from models import TrainingMonitor
 from models.null_models import LogisticRegression
-from training.walk_forward import Task, train_task
+from tests.training.spies import train_task
+from training.task import Task
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -17,10 +17,9 @@ from models.base import FitReport
 from selection.json_safe import to_json_safe
 from selection.metrics import classification_metrics
 from tests.models.planted import make_model, noise, samples
-from tests.training.spies import by_fractions, task, walked
+from tests.training.spies import by_fractions, task, train_task, walked
 from training.result import Payoff, TrainingResult, training_result, window
 from training.task import Cpu, FoldOutcome, Trained
-from training.walk_forward import train_task
 
 Y_N = np.array([0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1])
 # Hits per block of two rows: 1, 2, 0, 2.
