@@ -26,7 +26,7 @@ train: $(READY) ## Train on the simulated market; your data: make train ARGS="da
 smoke: $(READY) ## One simulated symbol through everything in about ten seconds
 	$(BIN)/python -m pipelines.train_all debug=smoke $(ARGS)
 
-ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:$(PORT)
+ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: make ui PORT=5001)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db \
 	  --default-artifact-root mlruns/artifacts --host 127.0.0.1 --port $(PORT) --workers 1

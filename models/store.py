@@ -1,6 +1,7 @@
 """Opens a saved model by the kind its ``model.json`` names; runs no code from the files."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,19 @@ class _ForMlflow:
         self.model = model
 
     def predict(self, features: "pd.DataFrame") -> Any:
-        """Return the probabilities of losing and winning, shape (n_rows, 2), rows in time order."""
+        """Return the probabilities of losing and winning, shape (n_rows, 2), rows in time order.
+
+        Warns
+        -----
+        UserWarning
+            If the model looks back on rows that the first ones do not have before them.
+        """
+        if self.model.context_rows:
+            warnings.warn(
+                f"{self.model.name} looks back {self.model.context_rows} rows, and so many of the "
+                "first answers do without: give the rows before as well, and leave those out",
+                stacklevel=2,
+            )
         x_NF = features[list(self.model.names_F)].to_numpy(dtype="float64")
         return self.model.predict_proba(x_NF)
 

@@ -11,9 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from market.reading.safe_names import printable
 from selection import to_json_safe
+from selection.signals import shown
 
 WIDTH = 80
+NO_MODEL = "no model"
+OLD = "last bar is old"
 COLORS = {"BUY": "green", "SELL": "red", "HOLD": "dim"}
 # Longest first: seconds of each unit, and from how many of them on it is used.
 UNITS = (
@@ -51,6 +55,10 @@ class Answer:
         Seconds since then.
     stale : bool
         More than three bars have passed since then.
+    warning : str or None
+        What to know before acting on the signal.
+    data_warning : str or None
+        The gravest thing that is odd about the bars.
     """
 
     symbol: str
@@ -64,26 +72,30 @@ class Answer:
     closed_at: datetime | None = None
     age_s: float | None = None
     stale: bool = False
+    warning: str | None = None
+    data_warning: str | None = None
 
 
 def show(
     document: Mapping[str, Any], answers: Sequence[Answer], *, form: Literal["table", "json"]
 ) -> None:
     """Print the answers; warnings and failures go to the error stream, one line each."""
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, emoji=False)
     for warning in document["warnings"]:
         _line(errors, f"warning: {warning}", "yellow")
     for one in answers:
+        if one.data_warning:
+            _line(errors, f"{one.symbol}: {one.data_warning}", "yellow")
         for line in (one.error or "").splitlines():
             named = line.startswith((f"{one.symbol}:", f"{one.symbol}."))
             _line(errors, line if named else f"{one.symbol}: {line}", "red")
     if form == "json":
         print(json.dumps(to_json_safe(document), indent=2, allow_nan=False))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(_table(answers), width=min(WIDTH, console.width))
     if any(one.stale for one in answers):
-        note = "Yellow: the last bar is old; the signal is that of its close, not of now."
+        note = "Where the last bar is old, the signal is that of its close, not of now."
         _line(console, note, "yellow")
 
 
@@ -106,7 +118,7 @@ def _table(answers: Sequence[Answer]) -> Table:
     table.add_column("last bar", no_wrap=True, justify="right")
     table.add_column("why", overflow="fold")
     for one in answers:
-        table.add_row(*(Text(cell, style) for cell, style in _cells(one)))
+        table.add_row(*(Text(printable(cell), style) for cell, style in _cells(one)))
     return table
 
 
@@ -114,17 +126,20 @@ def _cells(one: Answer) -> list[tuple[str, str]]:
     signal = one.signal or "failed"
     side = {1: "long", -1: "short"}.get(one.direction or 0, "")
     age = "" if one.age_s is None else in_words(one.age_s)
+    p_win, needed = one.probability, one.threshold
+    acts = one.signal in ("BUY", "SELL")
+    why = [one.reason if one.model else NO_MODEL, OLD if one.stale and acts else None]
     return [
         (one.symbol, ""),
         (signal, COLORS.get(signal, "bold red")),
         (side, ""),
-        ("" if one.probability is None else f"{one.probability:.3f}", ""),
-        ("" if one.threshold is None else f"{one.threshold:g}", ""),
+        ("" if p_win is None or needed is None else shown(p_win, needed), ""),
+        ("" if needed is None else f"{needed}", ""),
         (one.model or "", ""),
         (age, "yellow" if one.stale else ""),
-        ("see above" if one.error else one.reason or "", ""),
+        ("see above" if one.error else "; ".join(filter(None, why)), ""),
     ]
 
 
 def _line(console: Console, text: str, style: str) -> None:
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(printable(text), style=style, markup=False, soft_wrap=True)

@@ -60,6 +60,8 @@ def certify(
             definitions=_definitions(conf, data.reports[symbol]),
             selector=settings.selector,
         )
+        bars = data.reports[symbol].bars
+        selection["data_warnings"] = list(bars.warnings) if bars else []
         model = selection["selected_model"]
         if model is not None:
             registered = logged[symbol, model]

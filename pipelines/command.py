@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tracking.failures import without_password
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Groups whose options set keys anywhere.
 PRESETS = ("experiment", "debug")
@@ -42,7 +44,7 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
         worst, jobs = ALL_TRAINED, _composed(config_name)
         for number, (overrides, conf) in enumerate(jobs, start=1):
             if len(jobs) > 1:
-                print(f"job {number} of {len(jobs)}: {overrides}", flush=True)
+                print(f"job {number} of {len(jobs)}: {without_password(overrides)}", flush=True)
             worst = max(worst, body(conf))
     except ConfigError as error:
         print(f"configuration error: {error}", file=sys.stderr)
@@ -90,8 +92,8 @@ def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
         return [(overrides, _resolved(conf)) for overrides, conf in composed]
     except OverrideParseException as error:
         raise ConfigError(
-            f"{error.override}: cannot be read as key=value; quote a value with unusual "
-            "characters, as in 'key=\"value\"'"
+            f"{without_password(error.override or '')}: cannot be read as key=value; quote a value "
+            "with unusual characters, as in 'key=\"value\"'"
         ) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explained(str(error), config_name, sys.argv[1:])) from error

@@ -41,6 +41,8 @@ def as_overrides(arguments: list[str]) -> list[str]:
     if len(arguments) < 2 or arguments[0] != INSPECT or not arguments[1]:
         print(f"configuration error: expected {USAGE}", file=sys.stderr)
         sys.exit(BAD_CONFIGURATION)
+    if arguments[1].startswith("data.dir="):
+        return arguments[1:]
     return [f"data.dir='{_quoted(arguments[1])}'", *arguments[2:]]
 
 

@@ -54,6 +54,8 @@ def model_page(result: Result, verdict: str, selection: Result, *, simulated: bo
     paragraphs = [
         f"{heading}{' (simulated market)' if simulated else ''}",
         _table(SCORE_HEADINGS, _score_rows(result, selection)),
+        "Selection has read validation and test, and out of fold holds their rows: of the model it "
+        "chose these figures promise too much.",
         _history_line(result),
         warned,
     ]
@@ -109,15 +111,18 @@ def registered_page(symbol: str, manifest: Path | None) -> str:
     manifest : Path or None
         The manifest that named the version with the alias, or None where there is none yet.
     """
-    named = f"the deployment manifest (`{manifest}`)" if manifest else "a deployment manifest"
+    named = f"the deployment manifest `{manifest}`" if manifest else "a deployment manifest"
     return (
         f"Models of {_plain(symbol)}: every trained candidate is a version, whatever its verdict. "
         "They answer a table of features, rows in time order, with the probabilities of losing "
         "and of winning a trade.\n\n"
-        f"Alias `{CHAMPION}` stands at the version that {named} deploys, and only there: load "
-        f"`models:/{symbol}@{CHAMPION}`, never the newest version. A model trained on simulated "
-        "data (tag `data`) never takes the alias from one of real data. The manifest, with "
-        "digests of all files, is the authority; the alias follows it."
+        f"Alias `{CHAMPION}` stands at the version that {named} named when it last selected a "
+        f"model of this symbol: load `models:/{symbol}@{CHAMPION}`, never the newest version. A "
+        "later run that selects none leaves the alias where it is, and another manifest with the "
+        "same store moves it: tags `manifest` and `manifest_sha256` of a version say which one "
+        "named it last. A model trained on simulated data (tag `data`) never takes the alias from "
+        "one of real data. The manifest, with digests of all files, is the authority on what is "
+        "deployed now."
     )
 
 
@@ -204,7 +209,8 @@ def _failures(results: Results, selections: Mapping[str, Result]) -> Iterator[st
 
 def _suspicions(selections: Mapping[str, Result]) -> Iterator[str]:
     for symbol, selection in selections.items():
-        for note in selection.get("warnings", ()):
+        odd = selection.get("data_warnings", ()) if selection["selected_model"] else ()
+        for note in [*selection.get("warnings", ()), *odd]:
             yield f"{symbol}: {note}"
 
 

@@ -20,6 +20,7 @@ def write_features(conf: Mapping[str, Any]) -> int:
     """Write one table per symbol; a symbol that cannot be read is named and passed over."""
     from market.bars import DataError
     from market.source import read_symbol
+    from pipelines.readings import gravest_warning
     from pipelines.settings import feature_settings
 
     settings = feature_settings(conf)
@@ -28,7 +29,7 @@ def write_features(conf: Mapping[str, Any]) -> int:
     for symbol in settings.symbols:
         start_s = time.monotonic()
         try:
-            table, _ = read_symbol(
+            table, bars = read_symbol(
                 settings.source,
                 symbol,
                 seed=settings.seed,
@@ -39,6 +40,8 @@ def write_features(conf: Mapping[str, Any]) -> int:
         except DataError as error:
             print(f"{symbol}: {error}", file=sys.stderr)
             continue
+        if odd := gravest_warning(bars):
+            print(f"{symbol}: {odd}", file=sys.stderr)
         path = settings.features_dir / f"{symbol}.parquet"
         _write(table, path)
         written += 1

@@ -186,6 +186,9 @@ def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[
         yield f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}", ""
     elif selection["selected_model"] is None:
         yield selection["reason"], "red"
+    else:
+        for sentence in selection["data_warnings"]:
+            yield f"before it trades, look at its data: {sentence}", "yellow"
     for note in selection.get("warnings", ()):
         yield note, "yellow"
     for name, result in models.items():
@@ -230,5 +233,11 @@ def _leaderboard_row(result: Result, selector: ModelSelector) -> dict[str, Any]:
         "cv_std_accuracy": result["history"].get("cv_std_accuracy"),
         "oof_expectancy_r": expectancy["expectancy_r"],
         "oof_trades": expectancy["trades"],
-        "verdict": "; ".join(failures) if failures else "passes the reference rule",
+        "verdict": _verdict(result, failures),
     }
+
+
+def _verdict(result: Result, failures: Sequence[str]) -> str:
+    if result["null_model"]:
+        return "null model: never deployed"
+    return "; ".join(failures) if failures else "passes the reference rule"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigError, run_command
 
 if TYPE_CHECKING:
+    from market.bars import Bars
     from pipelines.answers import Answer
     from pipelines.predict_settings import PredictSettings
     from selection import DeployedModels
@@ -81,7 +82,7 @@ def _answer(
     deployed: "DeployedModels", settings: "PredictSettings", symbol: str, now: datetime
 ) -> "Answer":
     from market.bars import DataError
-    from pipelines.answers import Answer
+    from pipelines.answers import OLD, Answer
     from selection.deployed_files import DeploymentError
 
     selection = deployed.selection(symbol)
@@ -89,13 +90,14 @@ def _answer(
     if model is None:
         return Answer(symbol, "HOLD", f"no model: {selection['reason']}")
     try:
-        bars = _bars(settings, symbol)
+        bars, odd = _bars(settings, symbol)
         said = deployed.predict_bars(symbol, bars, now=now)
     except (DataError, DeploymentError) as error:
         return Answer(symbol, error=str(error), model=model)
     signal = said.signal
     closed_at = said.closed_at.astype("datetime64[us]").item().replace(tzinfo=UTC)
     age = now - closed_at
+    stale = age > FRESH_BARS * bars.length.astype("timedelta64[us]").item()
     return Answer(
         symbol,
         signal.action,
@@ -106,20 +108,25 @@ def _answer(
         threshold=said.threshold,
         closed_at=closed_at,
         age_s=age.total_seconds(),
-        stale=age > FRESH_BARS * bars.length.astype("timedelta64[us]").item(),
+        stale=stale,
+        warning=f"{OLD}: the signal is that of its close, not of now" if stale else None,
+        data_warning=odd,
     )
 
 
-def _bars(settings: "PredictSettings", symbol: str) -> Any:
+def _bars(settings: "PredictSettings", symbol: str) -> "tuple[Bars, str | None]":
+    """Return a symbol's bars and the gravest thing that is odd about them."""
     from market.bars import DataError
     from market.simulate import SimulatedMarket
+    from pipelines.readings import gravest_warning
 
     source = settings.source
     if symbol not in source.symbols:
         raise DataError(f"{symbol}: is not in the data; there are: {', '.join(source.symbols)}")
     if isinstance(source, SimulatedMarket):
-        return source.bars(symbol, settings.seed)
-    return source.bars(symbol)
+        return source.bars(symbol, settings.seed), None
+    bars, report = source.read(symbol)
+    return bars, gravest_warning(report)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """From a composed configuration of predict to typed, checked objects."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,5 +57,19 @@ def predict_settings(conf: Mapping[str, Any]) -> PredictSettings:
         symbols=values["symbols"],
         seed=values["seed"],
         format=values["format"],
-        output=None if values["output"] is None else Path(values["output"]),
+        output=None if values["output"] is None else _writable(Path(values["output"])),
     )
+
+
+def _writable(output: Path) -> Path:
+    """Find out before the work, not after it, that its answers could not be kept."""
+    if output.is_dir():
+        raise ConfigError(f"output: {output} is a folder; name a file")
+    folder = output.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output: {folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"output: {folder} cannot be written to")
+    return output

@@ -9,7 +9,7 @@ from typing import Any
 from market.bars import DataError
 from market.data_report import DataReport, event_report
 from market.source import read_symbol, source_digest
-from pipelines.readings import reading_lines
+from pipelines.readings import gravest_warning, reading_lines
 from pipelines.settings import TrainSettings
 from selection.atomic import write_json_atomically
 from training.prepare import Prepared, prepare
@@ -83,10 +83,8 @@ def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
         labels=settings.labels,
     )
     done.reports[symbol] = DataReport(symbol, bars, event_report(table, labels_until=None))
-    if bars is not None and bars.warnings:
-        first, *others = bars.warnings
-        more = f" (and {len(others)} more in its data report)" if others else ""
-        _log.warning("%s: %s%s", symbol, first, more)
+    if odd := gravest_warning(bars):
+        _log.warning("%s: %s", symbol, odd)
     prepared = prepare(
         table, split=settings.split, max_feature_auc=settings.training.max_feature_auc
     )

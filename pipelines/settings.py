@@ -87,9 +87,10 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
     models = list(given["models"].values())
     if not models:
         raise ConfigError("models: none left to train; keep one of " + ", ".join(MODELS))
-    _check_replaceable(given["manifest"].path, given["data"])
     augmenter = partial(DataAugmenter, **arguments(conf["augmentation"]))
     augments = isinstance(given["augmentation"], DataAugmenter)
+    symbols = _chosen_symbols(given["symbols"], given["data"])
+    _check_replaceable(given["manifest"].path, given["data"])
     return TrainSettings(
         source=given["data"],
         features=given["features"],
@@ -107,7 +108,7 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
         training=given["training"],
         manifest_path=given["manifest"].path,
         promotes=given["deploy"].promotes,
-        symbols=_chosen_symbols(given["symbols"], given["data"]),
+        symbols=symbols,
         seed=given["seed"],
         output_dir=None if given["output_dir"] is None else Path(given["output_dir"]),
     )

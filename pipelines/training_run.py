@@ -119,7 +119,8 @@ class TrainingRun:
     def _output_dir(self) -> Path:
         if self.settings.output_dir is not None:
             return self.settings.output_dir
-        return RUNS / _digest([self.conf, self.data.digests])[:DIGEST_CHARS]
+        data = [self.data.digests, sorted(self.data.failed)]
+        return RUNS / _digest([self.conf, data])[:DIGEST_CHARS]
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -297,6 +298,7 @@ class TrainingRun:
                 version,
                 simulated=self.simulated,
                 description=registered_page(symbol, settings.manifest_path),
+                manifest=settings.manifest_path,
             )
             if kept is not None:
                 _log.warning("%s: %s", symbol, kept)

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from selection.manifest import validate_manifest
 
@@ -27,10 +28,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises
     ------
     DeploymentError
-        If it cannot be read, is not JSON or breaks the schema.
+        If it cannot be read, is not JSON, holds a number that is not finite or breaks the schema.
     """
     try:
-        manifest = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        manifest = json.loads(content, parse_constant=_no_number, parse_float=_finite)
         validate_manifest(manifest)
     except FileNotFoundError as error:
         raise DeploymentError(
@@ -43,6 +45,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DeploymentError(f"{path}: {error}") from error
     return dict(manifest)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"holds {text:.20}, expected finite numbers")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _no_number(text)
+    return number
 
 
 def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[str]:
@@ -73,7 +86,7 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
     Raises
     ------
     DeploymentError
-        If a file is not what the manifest says, or this version cannot open the model.
+        If a file or the model in it is not what the manifest says, or this version cannot open it.
     """
     from safetensors import SafetensorError
 
@@ -103,6 +116,11 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
             raise DeploymentError(
                 f"{symbol}: {root} cannot be opened by this version: {finding}"
             ) from error
+    if model.name != selection["selected_model"]:
+        raise DeploymentError(
+            f"{symbol}: {root} holds a {model.name}, the manifest says "
+            f"{selection['selected_model']}"
+        )
     _check_features(symbol, selection, model)
     return model
 

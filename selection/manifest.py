@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from market.reading.safe_names import printable
 from selection.atomic import write_bytes_atomically, write_json_atomically
 from selection.json_safe import to_json_safe
 
@@ -100,9 +101,9 @@ def validate_manifest(manifest: Any) -> None:
     error = best_match(_validator().iter_errors(manifest))
     if error is not None:
         place = ".".join(str(part) for part in error.absolute_path) or "the document"
-        finding = " ".join(error.message.split())
+        finding = printable(" ".join(error.message.split()))
         finding = finding if len(finding) <= 200 else f"{finding[:120]} ... {finding[-75:]}"
-        raise ValueError(f"deployment manifest, {place}: {finding}")
+        raise ValueError(f"deployment manifest, {printable(place)}: {finding}")
     for key, counted in _summary(manifest["selections"]).items():
         if manifest["summary"][key] != counted:
             raise ValueError(

@@ -71,11 +71,21 @@ class BarSignals:
     def signal(self) -> Signal:
         """What to do now, at the close of the last closed bar."""
         if len(self) == 0 or self.t0_N[-1] != self.closed_at:
-            return Signal("HOLD", "no event at the last bar", None, None)
+            return Signal("HOLD", "no event at its close", None, None)
         direction, p_win = int(self.direction_N[-1]), float(self.p_win_N[-1])
         if not self.settled_N[-1]:
             return Signal("HOLD", "the history is too short to be sure", direction, p_win)
-        if p_win < self.threshold:
-            below = f"probability {p_win:.3f} is below {self.threshold:g}"
-            return Signal("HOLD", below, direction, p_win)
-        return Signal("BUY" if direction > 0 else "SELL", None, direction, p_win)
+        if p_win >= self.threshold:
+            return Signal("BUY" if direction > 0 else "SELL", None, direction, p_win)
+        # Reached with NaN on either side too: what is not known to be enough is no trade.
+        below = f"probability {shown(p_win, self.threshold)} is below {self.threshold}"
+        return Signal("HOLD", below, direction, p_win)
+
+
+def shown(p_win: float, threshold: float) -> str:
+    """Return a probability with the digits, three or more, that tell its side of the threshold."""
+    for digits in range(3, 17):
+        text = f"{p_win:.{digits}f}"
+        if (float(text) >= threshold) == (p_win >= threshold):
+            return text
+    return f"{p_win}"

@@ -4,11 +4,14 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 NOTHING_LOST = "results are in the output folder, nothing was lost"
 
 _REASON_CHARS = 160
+_DETAIL_CHARS = 600
+# Of an address: what stands between `://` and the host, with its `@`.
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def store_failures() -> tuple[type[Exception], ...]:
@@ -36,23 +39,40 @@ def failure_line(uri: str, error: BaseException) -> str:
     where = f"MLflow at {without_password(uri)}"
     if unreachable is not None:
         return f"{where} cannot be reached ({unreachable}); {NOTHING_LOST}"
-    reason = _reason(error).replace(_credentials(uri), "")
-    return f"{where} failed ({_shortened(reason)}); {NOTHING_LOST}"
+    reason = _shortened(_cleaned(_reason(error), uri), _REASON_CHARS)
+    return f"{where} failed ({reason}); {NOTHING_LOST}"
+
+
+def raised(uri: str, error: BaseException) -> str:
+    """Return an error and what it came of, by type and text, without the password in `uri`.
+
+    A traceback would quote the address as it was given.
+    """
+    return " <- ".join(
+        f"{type(one).__name__}: "
+        + _shortened(" ".join(_cleaned(str(one), uri).split()), _DETAIL_CHARS)
+        for one in _causes(error)
+    )
 
 
 def without_password(uri: str) -> str:
     """Return a server's address without the name and password it may hold."""
-    return uri.replace(_credentials(uri), "", 1)
+    return _CREDENTIALS.sub("", uri)
 
 
-def _credentials(uri: str) -> str:
-    """Return what stands before the host, with its `@`; nothing where nothing does."""
-    user, at, _ = urlsplit(uri).netloc.rpartition("@")
-    return f"{user}{at}"
+def _cleaned(text: str, uri: str) -> str:
+    """Leave credentials out of addresses, and blot out those of `uri` wherever else they stand."""
+    text = without_password(text)
+    found = _CREDENTIALS.search(uri)
+    name, _, password = found.group()[:-1].partition(":") if found else ("", "", "")
+    secret = password or name
+    for one in filter(None, (secret, unquote(secret))):
+        text = text.replace(one, "***")
+    return text
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _REASON_CHARS else f"{text[: _REASON_CHARS - 3]}..."
+def _shortened(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else f"{text[: most_chars - 3]}..."
 
 
 def _unreachable(error: BaseException) -> str | None:

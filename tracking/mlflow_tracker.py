@@ -23,7 +23,7 @@ from tracking.entities import (
     tags_of,
     verdict_tags,
 )
-from tracking.failures import failure_line, store_failures
+from tracking.failures import failure_line, raised, store_failures
 from tracking.figures import FigurePainter
 from tracking.pyfunc_folder import write_pyfunc_folder
 from tracking.records import (
@@ -111,14 +111,24 @@ class MlflowTracker:
                     _log_verdict(self._store.client, verdict)
 
     def promote(
-        self, registered_name: str, version: str, *, simulated: bool, description: str
+        self,
+        registered_name: str,
+        version: str,
+        *,
+        simulated: bool,
+        description: str,
+        manifest: Path | None = None,
     ) -> str | None:
         """Point the alias `champion` at one version, unless simulated data would displace real."""
         if self.failure is None and self._store is not None:
             with self._attempt():
-                client = self._store.client
                 return promote(
-                    client, registered_name, version, simulated=simulated, description=description
+                    self._store.client,
+                    registered_name,
+                    version,
+                    simulated=simulated,
+                    description=description,
+                    manifest=manifest,
                 )
         return None
 
@@ -228,7 +238,7 @@ class MlflowTracker:
             self.cpu_seconds += time.process_time() - begun_s
 
     def _turn_off(self, error: Exception) -> None:
-        _log.debug("MLflow raised", exc_info=error)
+        _log.debug("MLflow raised %s", raised(self._uri, error))
         if self.failure is None:
             self.failure = failure_line(self._uri, error)
             _log.warning("tracking is off: %s", self.failure)

@@ -1,5 +1,7 @@
 """Registers models by symbol, and keeps the alias that deployers ask for."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from tracking.entities import child_tags, registry_text, tags_of
@@ -46,11 +48,18 @@ def register(store: Store, record: ModelRecord, model: Any, *, known: set[str]) 
 
 
 def promote(
-    client: Any, name: str, version: str, *, simulated: bool, description: str
+    client: Any,
+    name: str,
+    version: str,
+    *,
+    simulated: bool,
+    description: str,
+    manifest: Path | None,
 ) -> str | None:
     """Point `champion` at a version and describe the model anew, or say why that was not done.
 
     What a deployer loads by alias trades: only a version known to be simulated gives way to one.
+    The version tells by its tags which manifest names it: several may share a store.
     """
     holder = client.get_registered_model(name).aliases.get(CHAMPION)
     if simulated and holder is not None:
@@ -61,6 +70,11 @@ def promote(
                 f"alias {CHAMPION} stays with version {holder}, which was not trained on "
                 f"simulated data as version {version} of this run was"
             )
+    if manifest is not None:
+        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        tags = {"manifest": str(manifest.resolve()), "manifest_sha256": digest}
+        for tag, value in tags_of(tags).items():
+            client.set_model_version_tag(name, version, tag, value)
     client.set_registered_model_alias(name, CHAMPION, version)
     client.update_registered_model(name, registry_text(description))
     return None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -48,13 +50,25 @@ def check_uri(uri: str) -> None:
     Raises
     ------
     ValueError
-        If `uri` names neither an SQLite file nor an HTTP server.
+        If `uri` names neither an SQLite file nor an HTTP server; what may be a password is not
+        in the message.
     """
     named_file = uri.startswith(_SQLITE) and uri not in (_SQLITE, f"{_SQLITE}:memory:")
-    if not named_file and not uri.startswith(("http://", "https://")):
-        raise ValueError(
-            f"tracking.uri must be {_SQLITE}<file> or http(s)://<host>, was {uri or 'empty'}"
-        )
+    if not named_file and not _names_server(uri):
+        # Where it cannot be taken apart, a password may reach up to the last @ or stand behind a ?.
+        host = re.sub(r"^(\w[\w+.-]*://)?.*@", r"\1", uri, flags=re.DOTALL).partition("?")[0]
+        found = (host if host.isprintable() else ascii(host)) or "empty"
+        raise ValueError(f"tracking.uri must be {_SQLITE}<file> or http(s)://<host>, was {found}")
+
+
+def _names_server(uri: str) -> bool:
+    if not uri.startswith(("http://", "https://")) or not uri.isprintable() or " " in uri:
+        return False
+    try:
+        parts = urlsplit(uri)
+        return bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:
+        return False
 
 
 def open_store(uri: str, experiment: str) -> Store:

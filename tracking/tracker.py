@@ -42,11 +42,24 @@ class Tracker(Protocol):
         """Add to models that have been logged what selection made of them."""
 
     def promote(
-        self, registered_name: str, version: str, *, simulated: bool, description: str
+        self,
+        registered_name: str,
+        version: str,
+        *,
+        simulated: bool,
+        description: str,
+        manifest: Path | None = None,
     ) -> str | None:
         """Point the alias `champion` of a registered model at one version.
 
         A version trained on simulated data never takes the alias from one of real data.
+
+        Parameters
+        ----------
+        description
+            Markdown shown on the registered model's page.
+        manifest
+            The file that names the version: its path and its digest become the version's tags.
 
         Returns
         -------
@@ -99,7 +112,13 @@ class NoTracker:
         """Do nothing."""
 
     def promote(
-        self, registered_name: str, version: str, *, simulated: bool, description: str
+        self,
+        registered_name: str,
+        version: str,
+        *,
+        simulated: bool,
+        description: str,
+        manifest: Path | None = None,
     ) -> str | None:
         """Return None: no alias was kept back."""
         return None

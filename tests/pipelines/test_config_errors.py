@@ -104,7 +104,7 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
         ("experiment=fx_h1", "data.dir is missing: give data.dir=..."),
         ("augmentation=adaptive", "augmentation=adaptive: no such option; there are: always, none"),
         ("monitor=3", "monitor=3: no such option; there are: default"),
-        ("data=null", "data=null: no such option; there are: bars, demo, table"),
+        ("data=null", "data=null: no such option; there are: bars, demo, demo_short, table"),
         ("monitor={a: 1}", "monitor: must be one of default"),
         ("split.train_fraction=0.5", "split.train_fraction: no such key here; it belongs to split"),
         ("data.dir=here", "data.dir: no such key here; it belongs to data=bars or data=table"),

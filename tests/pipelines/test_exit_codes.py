@@ -6,12 +6,14 @@ import sys
 import time
 from contextlib import closing
 
+import polars as pl
 import pytest
 
 from models.base import ModelError
 from models.random_forest import RandomForest
 from models.xgb import XGBoost
 from tests.pipelines.conftest import (
+    LENIENT,
     ONE_FOREST,
     TINY,
     command,
@@ -21,7 +23,7 @@ from tests.pipelines.conftest import (
     write_bars,
 )
 
-BARS = ("debug=smoke", "symbols=null", "data=bars", "~data.n_bars", "tracking=none", *ONE_FOREST)
+BARS = ("debug=smoke", "symbols=null", "data=bars", "tracking=none", *ONE_FOREST)
 FEW = ("debug=smoke", "tracking=none", "~models.mlp", "~models.lstm", "data.n_bars=3000")
 
 
@@ -195,3 +197,18 @@ def test_an_interrupt_ends_everything_with_code_130(tmp_path, workers, long):
     assert not still_alive(children)
     assert set(runs_of(tmp_path).values()) == {"FINISHED", "KILLED"}
     assert list((tmp_path / "out" / "results").glob("*.json"))
+
+
+def test_what_is_odd_about_a_deployed_models_data_stands_in_the_manifest_and_on_screen(
+    prices, tmp_path
+):
+    write_bars(prices, "EURUSD")
+    path = prices / "EURUSD.csv"
+    bars = pl.read_csv(path, try_parse_dates=True)
+    bars.with_columns(pl.col("timestamp") + pl.duration(hours=8)).write_csv(path)
+    run = trained(tmp_path, *BARS, *LENIENT, f"data.dir={prices}")
+    odd = run.manifest["selections"]["EURUSD"]["data_warnings"]
+    assert any("set data.time_zone=" in sentence for sentence in odd)
+    assert run.record["symbols"]["EURUSD"]["data_warnings"] == odd
+    for sentence in odd:
+        assert f"EURUSD: before it trades, look at its data: {sentence}\n" in run.printed

@@ -8,9 +8,10 @@ import pytest
 from market.build import build_event_table
 from market.simulate import SimulatedMarket
 from models.store import load_model
-from pipelines.answers import in_words
+from pipelines.answers import Answer, in_words, show
 from pipelines.command import ConfigError
 from pipelines.predict import predict
+from pipelines.predict_settings import predict_settings
 from pipelines.settings import feature_settings
 from selection import DeployedModels
 from tests.pipelines.conftest import (
@@ -26,7 +27,7 @@ from tests.pipelines.test_help import HEAVY, LISTS_IMPORTS
 
 KINDS = {"random_forest": "RandomForest", "xgboost": "XGBoost", "mlp": "MLP", "lstm": "LSTM"}
 NULLS = ("~null_models.logistic", "~null_models.majority")
-N_BARS = "data.n_bars=4000"
+DEMO = ("data=demo", "data.n_bars=4000")
 
 
 def only(kind):
@@ -37,7 +38,7 @@ def only(kind):
 def one_kind(request, tmp_path_factory):
     """Name of the one kind of model trained, and the run."""
     folder = tmp_path_factory.mktemp(request.param)
-    overrides = (*TINY, *LENIENT, N_BARS, "symbols=[EURUSD]", *NULLS, *only(request.param))
+    overrides = (*TINY, *LENIENT, *DEMO, "symbols=[EURUSD]", *NULLS, *only(request.param))
     return KINDS[request.param], trained(folder, *overrides)
 
 
@@ -45,7 +46,7 @@ def one_kind(request, tmp_path_factory):
 def forests(tmp_path_factory):
     """EURUSD and GBPUSD with a forest each; the manifest's path."""
     folder = tmp_path_factory.mktemp("forests")
-    trained(folder, *TINY, *LENIENT, N_BARS, *NULLS, *only("random_forest"))
+    trained(folder, *TINY, *LENIENT, *DEMO, *NULLS, *only("random_forest"))
     return folder / "deploy" / "manifest.json"
 
 
@@ -81,7 +82,7 @@ def answers(tmp_path, capsys):
 def test_bars_are_judged_as_the_trained_model_judges_its_table(one_kind):
     name, run = one_kind
     deployed = DeployedModels.from_manifest(run.folder / "deploy" / "manifest.json")
-    settings = feature_settings(composed("features_dir=x", N_BARS, config_name="features"))
+    settings = feature_settings(composed("features_dir=x", *DEMO, config_name="features"))
     bars = settings.source.bars("EURUSD", settings.seed)
     table = build_event_table(
         bars, features=settings.features, events=settings.events, labels=settings.labels
@@ -97,7 +98,7 @@ def test_bars_are_judged_as_the_trained_model_judges_its_table(one_kind):
 def test_rows_with_context_are_judged_as_the_trained_model_judges_them(one_kind):
     name, run = one_kind
     deployed = DeployedModels.from_manifest(run.folder / "deploy" / "manifest.json")
-    settings = feature_settings(composed("features_dir=x", N_BARS, config_name="features"))
+    settings = feature_settings(composed("features_dir=x", *DEMO, config_name="features"))
     table = build_event_table(
         settings.source.bars("EURUSD", settings.seed),
         features=settings.features,
@@ -112,7 +113,7 @@ def test_rows_with_context_are_judged_as_the_trained_model_judges_them(one_kind)
 
 
 def test_a_process_of_its_own_says_what_to_do(forests, tmp_path):
-    arguments = (f"manifest={forests}", N_BARS, "output=signals.json")
+    arguments = (f"manifest={forests}", *DEMO, "output=signals.json")
     ended = command("predict", *arguments, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert max(len(line) for line in ended.stdout.splitlines()[:-4]) <= 80
@@ -145,7 +146,7 @@ def test_a_signal_is_that_of_the_event_at_the_last_bar(forests, answers):
     n_bars_N = bars.close_time_T.searchsorted(said.t0_N) + 1
     for n in range(len(said) - 6, len(said)):
         code, document, out, _ = answers(
-            forests, f"data.n_bars={n_bars_N[n]}", "symbols=[EURUSD]", "format=json"
+            forests, "data=demo", f"data.n_bars={n_bars_N[n]}", "symbols=[EURUSD]", "format=json"
         )
         assert code == 0
         assert json.loads(out) == document
@@ -160,14 +161,14 @@ def test_a_symbol_that_fails_is_named_and_the_others_go_on(spoilt, answers, tmp_
     path = spoilt(lambda manifest: None)
     weights = next((path.parent / "artifacts" / "GBPUSD").rglob("*.safetensors"))
     weights.write_bytes(b"x")
-    code, document, out, err = answers(path, N_BARS)
+    code, document, out, err = answers(path, *DEMO)
     assert code == 3
     assert err.startswith("GBPUSD: artifacts/GBPUSD/RandomForest-")
     assert err.count("\n") == 1
     assert document["signals"]["GBPUSD"]["signal"] is None
     assert document["signals"]["EURUSD"]["error"] is None
     assert "failed" in out
-    assert answers(path, N_BARS, "symbols=[GBPUSD]")[0] == 1
+    assert answers(path, *DEMO, "symbols=[GBPUSD]")[0] == 1
 
 
 def test_files_that_are_missing_or_broken_are_named(forests, answers, tmp_path):
@@ -195,7 +196,7 @@ def test_simulated_models_on_real_bars_come_with_a_warning(forests, answers, tmp
 
 def test_real_models_on_simulated_bars_come_with_a_warning(spoilt, answers):
     path = spoilt(lambda manifest: manifest["provenance"].update(simulated=False))
-    assert answers(path, N_BARS)[1]["warnings"] == [
+    assert answers(path, *DEMO)[1]["warnings"] == [
         "these bars are simulated, the models were trained on real prices"
     ]
 
@@ -206,7 +207,7 @@ def test_a_symbol_without_a_model_is_hold_and_says_why(spoilt, answers):
         manifest["selections"]["EURUSD"] = none
         manifest["summary"] |= {"models_selected": 1, "manual_review_needed": 1}
 
-    code, document, out, err = answers(spoilt(unselect), N_BARS)
+    code, document, out, err = answers(spoilt(unselect), *DEMO)
     assert (code, err) == (0, "")
     one = document["signals"]["EURUSD"]
     assert (one["signal"], one["reason"], one["model"]) == ("HOLD", "no model: No signal", None)
@@ -218,12 +219,86 @@ def test_a_definition_of_another_version_is_named(spoilt, answers):
         for selection in manifest["selections"].values():
             selection["features"]["definition"]["features"]["wavelets"] = 3
 
-    code, _, _, err = answers(spoilt(foreign), N_BARS)
+    code, _, _, err = answers(spoilt(foreign), *DEMO)
     assert code == 1
     assert err.splitlines() == [
         f"{symbol}: this version cannot build features.wavelets: is unknown here"
         for symbol in ("EURUSD", "GBPUSD")
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one["features"].update(definition="x"),
+        lambda one: one["features"]["definition"].update(bar_length_s=1e300),
+        lambda one: one["label"].update(kind=["a"]),
+        lambda one: one["label"].update(kind={"a": "b"}),
+        lambda one: one["label"].update(max_bars=2**63),
+        lambda one: one["features"]["definition"]["events"].update(min_spacing_bars=10**30),
+        lambda one: one["features"]["definition"]["features"].update(zscore_bars=2**63),
+        lambda one: one["features"]["definition"]["features"].update(zscore_bars=9_999_999),
+    ],
+)
+def test_a_definition_that_cannot_be_right_costs_no_other_symbol(spoilt, answers, change):
+    path = spoilt(lambda manifest: change(manifest["selections"]["GBPUSD"]))
+    code, document, _, err = answers(path, *DEMO)
+    assert (code, err.count("\n")) == (3, 1)
+    assert err.startswith("GBPUSD: ")
+    assert document["signals"]["GBPUSD"]["signal"] is None
+    assert document["signals"]["EURUSD"]["signal"] in ("BUY", "SELL", "HOLD")
+
+
+def test_what_a_manifest_says_reaches_the_terminal_as_plain_text(spoilt, answers):
+    def unselect(manifest):
+        none = {"selected_model": None, "reason": "a\x1b[2J\nb :x:", "action": "REVIEW"}
+        manifest["selections"]["EURUSD"] = none
+        manifest["summary"] |= {"models_selected": 1, "manual_review_needed": 1}
+        definition = manifest["selections"]["GBPUSD"]["features"]["definition"]
+        definition["features"]["\x1b]0;:x:\n"] = 1
+
+    _, document, out, err = answers(spoilt(unselect), *DEMO)
+    assert document["signals"]["EURUSD"]["reason"] == "no model: a\x1b[2J\nb :x:"
+    assert "\x1b" not in out + err
+    assert "EURUSD HOLD no model" in " ".join(out.split())
+    assert ":x:" in err
+    assert err.count("\n") == 1
+
+
+def test_an_old_last_bar_is_said_in_its_symbols_part_of_the_document(forests, answers):
+    document = answers(forests, *DEMO, "symbols=[EURUSD]")[1]
+    one = document["signals"]["EURUSD"]
+    assert one["stale"]
+    assert one["warning"] == "last bar is old: the signal is that of its close, not of now"
+    assert document["warnings"] == []
+
+
+def test_a_row_says_that_its_last_bar_is_old_and_on_which_side_of_the_threshold_it_is(capsys):
+    said = {"model": "MLP", "direction": 1, "threshold": 0.5, "age_s": 90_000.0}
+    old = Answer("EURUSD", "BUY", probability=0.6, stale=True, **said)
+    near = Answer("GBPUSD", "HOLD", probability=0.49996, **said)
+    show({"warnings": []}, [old, near], form="table")
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows["EURUSD"].rstrip().endswith("last bar is old")
+    assert "0.49996     0.5" in rows["GBPUSD"]
+    assert "old" not in rows["GBPUSD"]
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(forests, tmp_path):
+    (tmp_path / "file").write_text("")
+    for output, sentence in (
+        (tmp_path, f"output: {tmp_path} is a folder; name a file"),
+        (tmp_path / "file" / "a.json", f"output: {tmp_path}/file cannot be made: File exists"),
+        (tmp_path / "file" / "b" / "a.json", f"output: {tmp_path}/file/b cannot be made: Not a "),
+    ):
+        conf = composed(f"manifest={forests}", f"output={output}", *DEMO, config_name="predict")
+        with pytest.raises(ConfigError) as refused:
+            predict_settings(conf)
+        assert str(refused.value).startswith(sentence)
+    conf = composed(
+        f"manifest={forests}", f"output={tmp_path}/c/a.json", *DEMO, config_name="predict"
+    )
+    assert predict_settings(conf).output == tmp_path / "c" / "a.json"
 
 
 @pytest.mark.parametrize(
@@ -237,12 +312,14 @@ def test_a_definition_of_another_version_is_named(spoilt, answers):
         (["format=xml"], "format must be "),
         (["data.n_bars=0"], "data.n_bars must be "),
         (["+symbol=EURUSD"], "symbol: unknown key, did you mean symbols?"),
+        (["data=bars"], "data.dir is missing: give data.dir=..."),
         (["data=bars", "data.dir=nowhere"], "data.dir: nowhere: no such folder"),
     ],
 )
 def test_a_configuration_that_cannot_be_run_is_one_line(forests, overrides, sentence):
+    data = () if any(one.startswith("data=") for one in overrides) else DEMO
     with pytest.raises(ConfigError) as refused:
-        predict(composed(f"manifest={forests}", *overrides, config_name="predict"))
+        predict(composed(f"manifest={forests}", *data, *overrides, config_name="predict"))
     assert str(refused.value).startswith(sentence)
     assert "\n" not in str(refused.value)
 

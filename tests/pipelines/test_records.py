@@ -43,6 +43,7 @@ def result(model="XGBoost", **changes):
         "no_skill": dict.fromkeys(parts, no_skill),
         "expectancy": dict.fromkeys(parts, trades),
         "feature_importance": [{"feature": "rsi", "importance": 1.0}],
+        "augmentation_failures": [],
         "warnings": ["fold 2: val|loss <b>rose</b>"],
         "training_duration_seconds": 2.0,
         "curves": {"val_loss": [0.7, None, 0.6, 0.65]},
@@ -172,6 +173,9 @@ def test_a_models_page_has_its_figures_the_holdout_and_warnings_as_plain_text():
     page = model_page(result(), "selected", {**SELECTED, "holdout": holdout}, simulated=True)
     assert "(simulated market)" in page.splitlines()[0]
     assert "|**holdout**&emsp;|6&emsp;|0.833 (0.500)&emsp;|" in page
+    table, note = page.split("\n\n")[1:3]
+    assert table.startswith("|")
+    assert note.startswith("Selection has read validation and test, and out of fold holds their ")
     assert "- fold 2: val\\|loss &lt;b>rose&lt;/b>" in page
     other = model_page(
         result("MLP"), "refused: x", {**SELECTED, "holdout": holdout}, simulated=True
@@ -214,5 +218,8 @@ def test_a_runs_page_lists_every_symbol_and_what_failed():
 def test_a_registered_models_page_says_what_its_alias_means():
     page = registered_page("EURUSD", Path("deploy/m.json"))
     assert "`models:/EURUSD@champion`" in page
-    assert "the deployment manifest (`deploy/m.json`)" in page
-    assert "a deployment manifest deploys" in registered_page("EURUSD", None)
+    named = "named when it last selected a model of this symbol"
+    assert f"at the version that the deployment manifest `deploy/m.json` {named}" in page
+    assert "later run that selects none leaves the alias where it is, and another manifest" in page
+    assert "only there" not in page
+    assert f"at the version that a deployment manifest {named}" in registered_page("EURUSD", None)

@@ -12,7 +12,7 @@ from tests.market.conftest import bar_files
 from tests.pipelines.conftest import command, trained
 
 N_BARS = 2000
-QUICK = ("debug=smoke", "symbols=null", "data=bars", "~data.n_bars", "tracking=none")
+QUICK = ("debug=smoke", "symbols=null", "data=bars", "tracking=none")
 FEW = ("~models.mlp", "~models.lstm", "~models.xgboost", "~null_models.logistic")
 PRICES = ("open", "high", "low", "close", "volume")
 

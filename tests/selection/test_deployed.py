@@ -144,6 +144,26 @@ def test_a_file_that_is_no_manifest_is_refused_in_one_line(tmp_path, content):
     assert refusal(path) == f"{path}: no such manifest; train first, or give the path of one"
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused(copied, number):
+    edited(copied, lambda one: one.update(decision_threshold=0.123))
+    copied.write_text(copied.read_text().replace("0.123", number))
+    assert refusal(copied) == f"{copied}: holds {number}, expected finite numbers"
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5])
+def test_a_threshold_that_all_or_nothing_reaches_is_refused(copied, threshold):
+    edited(copied, lambda one: one.update(decision_threshold=threshold))
+    assert "selections.EURUSD.decision_threshold: " in refusal(copied)
+
+
+def test_a_model_of_another_name_than_the_manifests_is_refused(copied):
+    edited(copied, lambda one: one.update(selected_model="XGBoost"))
+    models = DeployedModels.from_manifest(copied)
+    with pytest.raises(DeploymentError, match=r"holds a RandomForest, the manifest says XGBoost$"):
+        models.lookback_rows("EURUSD")
+
+
 def test_features_the_model_does_not_have_are_refused(copied):
     edited(copied, lambda one: one["features"]["names"].__setitem__(1, "Wavelet"))
     models = DeployedModels.from_manifest(copied)

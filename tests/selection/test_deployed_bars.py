@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from market.bars import Bars, DataError
 from market.definitions import definition_of
 from selection import DeployedModels, DeploymentError
-from selection.signals import BarSignals
+from selection.signals import BarSignals, shown
 from tests.selection.conftest import KINDS, declared, definition, edited, original_model
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -146,6 +146,16 @@ def test_bars_of_another_length_or_symbol_are_refused(copied, market):
         ),
         (lambda one: one.pop("label"), "this version cannot build label.kind: None is unknown"),
         (lambda one: one.pop("decision_threshold"), "the manifest gives no decision_threshold"),
+        (lambda one: one["features"].update(definition="x"), "this version cannot build definitio"),
+        (lambda one: one["label"].update(kind=["a"]), "this version cannot build label.kind: "),
+        (
+            lambda one: one["features"]["definition"].update(bar_length_s=1e300),
+            "this version cannot build bar_length_s",
+        ),
+        (
+            lambda one: one["features"]["definition"]["events"].update(min_spacing_bars=10**30),
+            "this version cannot build events.min_spacing_bars: must be at most 10000000, was 1000",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_say_how_is_refused(copied, market, change, sentence):
@@ -188,8 +198,10 @@ CLOSE = np.datetime64("2024-01-01T10:00", "us")
         (1, 0.55, True, CLOSE, "BUY", None),
         (-1, 0.56, True, CLOSE, "SELL", None),
         (1, 0.549, True, CLOSE, "HOLD", "probability 0.549 is below 0.55"),
+        (1, 0.54996, True, CLOSE, "HOLD", "probability 0.54996 is below 0.55"),
+        (1, float("nan"), True, CLOSE, "HOLD", "probability nan is below 0.55"),
         (-1, 0.9, False, CLOSE, "HOLD", "the history is too short to be sure"),
-        (1, 0.9, True, CLOSE - np.timedelta64(1, "h"), "HOLD", "no event at the last bar"),
+        (1, 0.9, True, CLOSE - np.timedelta64(1, "h"), "HOLD", "no event at its close"),
     ],
 )
 def test_the_signal_is_that_of_the_last_bar(direction, p_win, settled, t0, action, reason):
@@ -199,10 +211,21 @@ def test_the_signal_is_that_of_the_last_bar(direction, p_win, settled, t0, actio
     assert signal.direction == (direction if t0 == CLOSE else None)
 
 
+def test_a_threshold_that_is_no_number_trades_nothing():
+    arrays = (np.array([one]) for one in (CLOSE, 1, 0.9, True))
+    signal = BarSignals("EURUSD", "MLP", float("nan"), *arrays, closed_at=CLOSE).signal
+    assert (signal.action, signal.reason) == ("HOLD", "probability 0.900 is below nan")
+
+
+@given(p_win=st.floats(0, 1), threshold=st.floats(0.001, 0.999))
+def test_a_probability_is_shown_on_its_side_of_the_threshold(p_win, threshold):
+    assert (float(shown(p_win, threshold)) >= threshold) == (p_win >= threshold)
+
+
 def test_a_history_without_events_is_hold():
     arrays = (np.array([], dtype=kind) for kind in ("datetime64[us]", "i1", "f8", "?"))
     signal = BarSignals("EURUSD", "MLP", 0.5, *arrays, closed_at=CLOSE).signal
-    assert (signal.action, signal.reason) == ("HOLD", "no event at the last bar")
+    assert (signal.action, signal.reason) == ("HOLD", "no event at its close")
 
 
 def test_a_naive_now_is_utc(deployed, market):

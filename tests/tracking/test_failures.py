@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 import pytest
 
 from tests.tracking.sample_records import PARENT
-from tracking.failures import failure_line, without_password
+from tracking.failures import failure_line, raised, without_password
 from tracking.mlflow_tracker import MlflowTracker
 
 SAFE = "; results are in the output folder, nothing was lost"
@@ -48,6 +48,25 @@ def test_a_server_that_is_not_there_is_said_in_one_sentence(monkeypatch, caplog)
     levels = [record.levelname for record in caplog.records]
     assert levels == ["DEBUG", "WARNING"]
     assert "Max retries exceeded" in caplog.text
+
+
+def test_a_password_reaches_no_log_record(monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    failure = failure_of("http://joe:s3cret@127.0.0.1:9", monkeypatch)
+    assert "Max retries exceeded" in caplog.text
+    assert "s3cret" not in caplog.text + failure
+    assert "joe" not in caplog.text + failure
+
+
+def test_an_error_is_told_with_what_it_came_of_and_without_the_password():
+    uri = "http://joe:s3%40cret@host"
+    cause = OSError(f"{uri}/api:\n refused")
+    error = RuntimeError("login s3@cret, s3%40cret of http://ann:else@there")
+    error.__cause__ = cause
+    said = raised(uri, error)
+    assert said == (
+        "RuntimeError: login ***, *** of http://there <- OSError: http://host/api: refused"
+    )
 
 
 def test_a_server_that_does_not_answer_is_said_to(monkeypatch):
