@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -10,12 +9,13 @@ from market.bars import Bars, DataError
 from market.checks.bar_checks import checked
 from market.checks.bar_grid import length_text
 from market.checks.bar_report import BarReport
-from market.data_files import SYMBOL, file_digest
+from market.data_files import data_dir, file_digest
+from market.reading.file_names import PriceFile, price_files
 from market.reading.file_names import bar_length as parsed_length
 from market.reading.file_names import name_pattern as compiled_pattern
-from market.reading.file_names import price_files
 from market.reading.price_file import ReadOptions, read_price_file
 from market.reading.raw_bars import RawBars
+from market.reading.safe_names import cannot_be_a_symbol, printable
 
 
 class BarFiles:
@@ -68,7 +68,7 @@ class BarFiles:
             raise ValueError(f"max_dropped must be from 0 to 1, was {max_dropped}")
         if name_pattern is not None:
             compiled_pattern(name_pattern)
-        self.folder = Path(dir).expanduser()
+        self.folder = data_dir(dir)
         self.options = ReadOptions(
             separator=separator,
             encoding=encoding,
@@ -82,6 +82,7 @@ class BarFiles:
         self.max_dropped = max_dropped
         self.clock = clock
         self.files = price_files(self.folder, name_pattern)
+        self._sha256: dict[str, str] = {}
 
     @property
     def symbols(self) -> list[str]:
@@ -89,12 +90,15 @@ class BarFiles:
         return sorted(self.files)
 
     def digest(self, symbol: str) -> str:
-        """Return the SHA-256 of the symbol's file, in hexadecimal."""
-        return file_digest(self._file(symbol)[0])
+        """Return the SHA-256 of the symbol's file, in hexadecimal: as it was read, if it was."""
+        return self._sha256.get(symbol) or file_digest(self._file(symbol).path)
 
     def raw(self, symbol: str) -> RawBars:
         """Return the rows of one symbol's file as they stand."""
-        return read_price_file(self._file(symbol)[0], self.options)
+        raw = read_price_file(self._file(symbol).path, self.options)
+        if raw.sha256 is not None:
+            self._sha256[symbol] = raw.sha256
+        return raw
 
     def read(self, symbol: str) -> tuple[Bars, BarReport]:
         """Return one symbol's bars and what was found in its file.
@@ -104,45 +108,39 @@ class BarFiles:
         DataError
             If they cannot be used; one line naming file, row and column.
         """
-        path, named_length = self._file(symbol)
         now_utc = self.clock().astimezone(UTC).replace(tzinfo=None)
         return checked(
-            read_price_file(path, self.options),
+            self.raw(symbol),
             symbol=symbol,
             length=self.bar_length,
             max_dropped=self.max_dropped,
             now_utc=np.datetime64(now_utc, "us"),
-            named_length=named_length,
-            sha256=file_digest(path),
+            named_length=self._file(symbol).length,
         )
 
     def bars(self, symbol: str) -> Bars:
         """Return one symbol's bars; raises DataError as `read` does."""
         return self.read(symbol)[0]
 
-    def _file(self, symbol: str) -> tuple[Path, np.timedelta64 | None]:
+    def _file(self, symbol: str) -> PriceFile:
         files = self.files[symbol]
-        path, length = files[0]
-        if not SYMBOL.fullmatch(symbol):
-            raise DataError(
-                f"{path.name}: {symbol!r} cannot be a symbol; rename the file to at most 64 "
-                "letters, digits and ._#-, beginning with a letter or digit"
-            )
+        if files[0].symbol != symbol:
+            raise DataError(cannot_be_a_symbol(files[0].path.name, files[0].symbol))
         if len(files) == 1:
-            return path, length
-        fitting = [file for file in files if file[1] is not None and file[1] == self.bar_length]
+            return files[0]
+        fitting = [file for file in files if file.length == self.bar_length is not None]
         if len(fitting) == 1:
             return fitting[0]
         raise DataError(_too_many(symbol, fitting or files))
 
 
-def _too_many(symbol: str, files: list[tuple[Path, np.timedelta64 | None]]) -> str:
-    names = " and ".join(path.name for path, _ in files)
+def _too_many(symbol: str, files: list[PriceFile]) -> str:
+    names = " and ".join(printable(file.path.name) for file in files)
     which = "both" if len(files) == 2 else "all"
-    lengths = [length_text(length) for _, length in files if length is not None]
+    lengths = [length_text(file.length) for file in files if file.length is not None]
     if len(set(lengths)) == len(files):
         return f"{names} are {which} {symbol}; choose one by data.bar_length ({', '.join(lengths)})"
-    return f"{names} are {which} {symbol}; keep one"
+    return f"{names} are {which} {symbol}; join them into one file, or keep one"
 
 
 def _length(text: str) -> np.timedelta64:

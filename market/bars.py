@@ -25,7 +25,8 @@ class Bars:
     open_T, high_T, low_T, close_T, volume_T : float64 arrays, shape (n_bars,)
         Prices in quote currency; volume in whatever unit the source ships.
     length : timedelta64[us]
-        Length of one bar: a bar covers [start, start + length).
+        Length of one bar: a bar covers [start, start + length), or less where the next one starts
+        before, as a bar of four hours does on the day its clock changes.
     """
 
     symbol: str
@@ -42,8 +43,15 @@ class Bars:
 
     @property
     def close_time_T(self) -> TimeArray:
-        """When each bar is complete, UTC: the earliest moment a decision can use it."""
-        return self.start_T + self.length
+        """When each bar is complete, UTC: the earliest moment a decision can use it.
+
+        Its start and its length, but never later than the next bar's start. Of the last bar no next
+        one is known: where bars are cut behind one that was short, its own time is later than it
+        was, and no other changes.
+        """
+        end_T: TimeArray = self.start_T + self.length
+        end_T[:-1] = np.minimum(end_T[:-1], self.start_T[1:])
+        return end_T
 
     def until(self, n_bars: int) -> "Bars":
         """Return the first ``n_bars`` bars, as they were known then."""

@@ -1,7 +1,7 @@
 """Files of a folder, one per symbol: finding them, reading them, turning columns into arrays."""
 
 import hashlib
-import re
+import io
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +9,27 @@ import numpy as np
 import polars as pl
 
 from market.bars import DataError, FloatArray, TimeArray
+from market.reading.file_bytes import file_bytes
+from market.reading.file_names import files_in
+from market.reading.parquet_file import readable
+from market.reading.safe_names import cannot_be_a_symbol, printable, some, symbol_keys
+from market.reading.time_formats import stray_finding, stray_times
+
+__all__ = [
+    "check_increasing",
+    "check_names",
+    "data_dir",
+    "file_digest",
+    "first_row",
+    "numbers",
+    "only_file",
+    "read_frame",
+    "some",
+    "symbol_files",
+    "utc_times",
+]
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]{0,63}")
 # 01/02/2024 is refused: nobody can know which is the month. A dot has the day first.
 UNAMBIGUOUS_DATE = r"^\s*(\d{4}\D|\d{1,2}\.\d{1,2}\.\d{4})"
 PER_SECOND: dict[Literal["s", "ms", "us", "ns"], int] = {
@@ -23,72 +41,72 @@ PER_SECOND: dict[Literal["s", "ms", "us", "ns"], int] = {
 EPOCH_1990_S, EPOCH_2100_S = 631_152_000, 4_102_444_800
 
 
+def data_dir(text: str) -> Path:
+    """Return the folder (or file) that ``data.dir`` names; raises DataError for nobody's home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"{printable(text)}: no such folder: no home of that user is known; write it in full"
+        ) from error
+
+
 def symbol_files(folder: Path) -> dict[str, list[Path]]:
     """Return the data files of a folder by symbol, which is the name without its ending.
+
+    What cannot be a symbol is listed under the key that `symbol_keys` gives it.
 
     Raises
     ------
     DataError
         If the folder does not exist or holds no such file.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+    paths = files_in(folder, lambda path: path.name[:1] != "." and _stem(path) is not None)
+    keys = symbol_keys({_stem(path) or "" for path in paths})
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        found = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
-        if found is not None and not path.name.startswith("."):
-            files.setdefault(path.name[: -len(found)], []).append(path)
-    if not files:
-        raise DataError(f"{folder}: no .parquet or .csv file named after a symbol")
+    for path in paths:
+        files.setdefault(keys[_stem(path) or ""], []).append(path)
     return files
 
 
 def only_file(files: dict[str, list[Path]], symbol: str) -> Path:
     """Return a symbol's file; raises DataError where there are two, or its name is no symbol."""
     path, *others = files[symbol]
+    if (said := _stem(path)) != symbol:
+        raise DataError(cannot_be_a_symbol(path.name, said or ""))
     if others:
         raise DataError(f"{path.name} and {others[0].name} are both {symbol}; keep one")
-    if not SYMBOL.fullmatch(symbol):
-        raise DataError(
-            f"{path.name}: {symbol!r} cannot be a symbol; rename the file to at most 64 "
-            "letters, digits and ._#-, beginning with a letter or digit"
-        )
     return path
 
 
-def read_frame(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file whole.
+def read_frame(data: bytes, path: Path) -> pl.DataFrame:
+    """Read the bytes of a Parquet or CSV file, which of them its name tells.
 
     Raises
     ------
     DataError
-        If it is a folder, cannot be read, is no UTF-8, or names a column twice.
+        If they cannot be read, are no UTF-8, or name a column twice.
     """
-    if path.is_dir():
-        raise DataError(f"{path.name}: is a folder, expected a file")
-    try:
+    with readable(path.name):
         if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path, glob=False)
+            return pl.read_parquet(io.BytesIO(data))
         # The reader renames what is there twice, so that the header must be looked at as it stands.
-        header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False, glob=False)
+        header = pl.read_csv(io.BytesIO(data), has_header=False, n_rows=1, infer_schema=False)
         check_names([name or "" for name in header.row(0)], path)
-        return pl.read_csv(path, infer_schema_length=None, glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        finding = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path.name}: cannot be read: {finding}") from error
+        return pl.read_csv(io.BytesIO(data), infer_schema_length=None)
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file, in hexadecimal; raises DataError where it cannot be read."""
+    return hashlib.sha256(file_bytes(path)).hexdigest()
 
 
 def utc_times(column: pl.Series, path: Path) -> TimeArray:
     """Return times as datetime64[us] in UTC; a missing one is NaT.
 
     Text has the year first (ISO 8601) or is 31.01.2024 13:00. Whole numbers are counted from 1970
-    in s, ms, us or ns: whichever puts all of them between 1990 and 2100.
+    in s, ms, us or ns: whichever puts all of them between 1990 and 2100. None lies outside 1900 to
+    2199.
 
     Raises
     ------
@@ -104,20 +122,26 @@ def utc_times(column: pl.Series, path: Path) -> TimeArray:
         if unread.any():
             row = first_row(unread.to_numpy())
             raise DataError(
-                f"{path.name}, row {row}, column {column.name}: {column[row - 1]!r} is not a time "
-                "such as 2024-01-31 13:00:00"
+                f"{path.name}, row {row}, column {printable(column.name)}: {column[row - 1]!r} is "
+                "not a time such as 2024-01-31 13:00:00"
             )
         column = parsed
     if column.dtype.is_integer():
         column = _epoch_times(column, path)
-    if column.dtype in (pl.Date, pl.Null):
+    if column.dtype == pl.Null:
         column = column.cast(pl.Datetime("us"))
-    if not isinstance(column.dtype, pl.Datetime):
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
         raise DataError(
-            f"{path.name}, column {column.name}: holds {column.dtype}, expected times such as "
-            "2024-01-31 13:00:00"
+            f"{path.name}, column {printable(column.name)}: holds {column.dtype}, expected times "
+            "such as 2024-01-31 13:00:00"
         )
-    if column.dtype.time_zone is not None:
+    stray_N = stray_times(column)
+    if stray_N.any():
+        place = f"{path.name}, row {first_row(stray_N)}, column {printable(column.name)}"
+        raise DataError(f"{place}: {stray_finding(column, stray_N)}")
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return column.cast(pl.Datetime("us")).to_numpy()
 
@@ -136,13 +160,14 @@ def numbers(column: pl.Series, path: Path, expected: str) -> FloatArray:
         if unread.any():
             row = first_row(unread.to_numpy())
             raise DataError(
-                f"{path.name}, row {row}, column {column.name}: {column[row - 1]!r}, "
+                f"{path.name}, row {row}, column {printable(column.name)}: {column[row - 1]!r}, "
                 f"expected {expected}"
             )
         column = parsed
     if not (column.dtype.is_numeric() or column.dtype == pl.Null):
         raise DataError(
-            f"{path.name}, column {column.name}: holds {column.dtype}, expected {expected}"
+            f"{path.name}, column {printable(column.name)}: holds {column.dtype}, "
+            f"expected {expected}"
         )
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
@@ -164,12 +189,7 @@ def check_names(names: list[str], path: Path) -> None:
     """Raise DataError where a column is there twice."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{path.name}: column {twice} is there twice; keep one")
-
-
-def some(names: list[str]) -> str:
-    """Return the first few names, for a message."""
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise DataError(f"{path.name}: column {printable(twice)} is there twice; keep one")
 
 
 def first_row(found_T: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
@@ -177,11 +197,17 @@ def first_row(found_T: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
     return int(np.argmax(found_T)) + 1
 
 
+def _stem(path: Path) -> str | None:
+    """Return a data file's name without its ending; None for any other file."""
+    found = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+    return None if found is None else path.name[: -len(found)]
+
+
 def _epoch_times(column: pl.Series, path: Path) -> pl.Series:
     for unit, per_second in PER_SECOND.items():
         if column.is_between(EPOCH_1990_S * per_second, EPOCH_2100_S * per_second).all():
             return pl.from_epoch(column, time_unit=unit)
     raise DataError(
-        f"{path.name}, column {column.name}: holds {column.min()!r} to {column.max()!r}, expected "
-        "times such as 2024-01-31 13:00:00, or seconds since 1970"
+        f"{path.name}, column {printable(column.name)}: holds {column.min()!r} to "
+        f"{column.max()!r}, expected times such as 2024-01-31 13:00:00, or seconds since 1970"
     )

@@ -4,6 +4,7 @@ Axes: T bars, N events, F features.
 """
 
 import inspect
+import reprlib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from market.labels import TripleBarrier
 FEATURES: dict[str, type] = {"smc": SmcFeatures}
 EVENTS: dict[str, type] = {"smc": SmcEvents, "every_bar": EveryBar}
 LABELS: dict[str, type] = {"triple_barrier": TripleBarrier}
+# More bars than any history has, and a factor of the ATR that no price reaches.
+MAX_ARGUMENT = 10_000_000
+MAX_BAR_LENGTH_S = 366 * 86_400
 
 
 class DefinitionError(ValueError):
@@ -95,9 +99,13 @@ class Definition:
         spacing = self.events.min_spacing_bars
         bar_N, _ = _every_candidate(self.events).find(state)
         first = max(self.features.warmup_bars, self.features.structure_bars)
-        shared_N = bar_N
-        for shift in range(spacing):
-            kept_N = spaced(bar_N[bar_N >= first + shift], spacing)
+        # Shifts that begin at the same candidate are the same chain.
+        earliest, latest = np.searchsorted(bar_N, (first, first + spacing - 1))
+        shared_N = bar_N[latest:]
+        for begin in range(earliest, latest + 1):
+            if len(shared_N) == 0:
+                return len(state)
+            kept_N = spaced(bar_N[begin:], spacing)
             shared_N = shared_N[np.isin(shared_N, kept_N, assume_unique=True)]
         return int(shared_N[0]) if len(shared_N) else len(state)
 
@@ -127,9 +135,13 @@ def definition_of(features: Mapping[str, Any], label: Mapping[str, Any]) -> Defi
     DefinitionError
         If a kind or key is unknown here or missing, or a value is unusable.
     """
+    if not isinstance(features, Mapping):
+        raise DefinitionError(f"definition: must hold keys, was {reprlib.repr(features)}")
     seconds = features.get("bar_length_s")
-    if seconds is not None and not (_fits(seconds, float) and seconds > 0):
-        raise DefinitionError(f"bar_length_s must be a positive number, was {seconds!r}")
+    if seconds is not None and not (_fits(seconds, float) and 0 < seconds <= MAX_BAR_LENGTH_S):
+        raise DefinitionError(
+            f"bar_length_s must be in (0, {MAX_BAR_LENGTH_S}], was {reprlib.repr(seconds)}"
+        )
     length = None if seconds is None else np.timedelta64(round(seconds * 1e6), "us")
     return Definition(
         features=_built("features", features.get("features"), FEATURES),
@@ -142,22 +154,27 @@ def definition_of(features: Mapping[str, Any], label: Mapping[str, Any]) -> Defi
 def _built(part: str, stored: Any, kinds: Mapping[str, type]) -> Any:
     if not isinstance(stored, Mapping):
         raise DefinitionError(f"{part}: no definition is stored")
-    if stored.get("kind") not in kinds:
+    name = stored.get("kind")
+    if not isinstance(name, str) or name not in kinds:
         known = ", ".join(kinds)
-        raise DefinitionError(
-            f"{part}.kind: {stored.get('kind')!r} is unknown here, known: {known}"
-        )
-    kind = kinds[stored["kind"]]
+        raise DefinitionError(f"{part}.kind: {reprlib.repr(name)} is unknown here, known: {known}")
+    kind = kinds[name]
     arguments = {key: value for key, value in stored.items() if key != "kind"}
     wanted = _wanted(kind)
     for key in (*arguments, *wanted):
         if key not in wanted:
-            raise DefinitionError(f"{part}.{key}: is unknown here")
+            shown = key if key.isidentifier() else reprlib.repr(key)
+            raise DefinitionError(f"{part}.{shown}: is unknown here")
         if key not in arguments:
             raise DefinitionError(f"{part}.{key}: is missing")
         if not _fits(arguments[key], wanted[key]):
             raise DefinitionError(
-                f"{part}.{key}: must be of type {wanted[key].__name__}, was {arguments[key]!r}"
+                f"{part}.{key}: must be of type {wanted[key].__name__}, "
+                f"was {reprlib.repr(arguments[key])}"
+            )
+        if not abs(arguments[key]) <= MAX_ARGUMENT:  # so written, it refuses NaN too
+            raise DefinitionError(
+                f"{part}.{key}: must be at most {MAX_ARGUMENT}, was {reprlib.repr(arguments[key])}"
             )
     try:
         return kind(**arguments)

@@ -1,5 +1,6 @@
 """A folder of tables with features and labels made elsewhere, one per symbol."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 from market.bars import DataError, FloatArray, TimeArray
 from market.data_files import (
     check_increasing,
+    data_dir,
     file_digest,
     first_row,
     numbers,
@@ -18,6 +20,8 @@ from market.data_files import (
     utc_times,
 )
 from market.event_table import UNDECIDED, EventTable
+from market.reading.file_bytes import file_bytes
+from market.reading.safe_names import printable
 
 OWN_COLUMNS = ("timestamp", "label", "label_end", "weight")
 
@@ -41,7 +45,8 @@ class TableFiles:
     """
 
     def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
-        self.files = symbol_files(Path(dir).expanduser())
+        self.files = symbol_files(data_dir(dir))
+        self._sha256: dict[str, str] = {}
 
     @property
     def symbols(self) -> list[str]:
@@ -49,13 +54,15 @@ class TableFiles:
         return sorted(self.files)
 
     def digest(self, symbol: str) -> str:
-        """Return the SHA-256 of the symbol's file, in hexadecimal."""
-        return file_digest(only_file(self.files, symbol))
+        """Return the SHA-256 of the symbol's file, in hexadecimal: as it was read, if it was."""
+        return self._sha256.get(symbol) or file_digest(only_file(self.files, symbol))
 
     def table(self, symbol: str) -> EventTable:
         """Read and check one symbol's table; raises DataError naming file, row and column."""
         path = only_file(self.files, symbol)
-        frame = read_frame(path)
+        data = file_bytes(path)
+        self._sha256[symbol] = hashlib.sha256(data).hexdigest()
+        frame = read_frame(data, path)
         for name in ("timestamp", "label"):
             if name not in frame.columns:
                 raise DataError(
@@ -69,7 +76,7 @@ class TableFiles:
             )
         names_F = tuple(name for name in frame.columns if name not in OWN_COLUMNS)
         if not names_F:
-            raise DataError(f"{path.name}: no feature beside {', '.join(frame.columns)}")
+            raise DataError(f"{path.name}: no feature beside {some(frame.columns)}")
         t0_N = utc_times(frame["timestamp"], path)
         check_increasing(t0_N, "timestamp", path)
         label_N = _labels(frame["label"], path)
@@ -82,7 +89,7 @@ class TableFiles:
             label_N=label_N,
             t1_N=_label_ends(frame, t0_N, decided_N, path),
             weight_N=_weights(frame, decided_N, path),
-            n_timed_out=None,
+            timed_out_N=None,
         )
 
 
@@ -94,7 +101,8 @@ def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np
     if stray_N.any():
         row = first_row(stray_N)
         raise DataError(
-            f"{path.name}, row {row}, column label: {column[row - 1]}, expected 0, 1 or empty"
+            f"{path.name}, row {row}, column label: {_cell(column[row - 1])}, "
+            "expected 0, 1 or empty"
         )
     return np.where(np.isnan(value_N), UNDECIDED, value_N).astype(np.int8)
 
@@ -115,8 +123,8 @@ def _features(
         if bad_N.any():
             row = first_row(bad_N)
             raise DataError(
-                f"{path.name}, row {row}, column {name}: {_cell(column[row - 1])}, expected a "
-                "finite number; fill it, or leave the row's label empty"
+                f"{path.name}, row {row}, column {printable(name)}: {_cell(column[row - 1])}, "
+                "expected a finite number; fill it, or leave the row's label empty"
             )
     return x_NF
 
@@ -158,4 +166,4 @@ def _weights(
 
 
 def _cell(value: object) -> str:
-    return "empty" if value is None else str(value)
+    return "empty" if value is None else printable(str(value))

@@ -152,7 +152,8 @@ def _bar_lines(bars: BarReport | None) -> Iterator[tuple[str, str]]:
         f"longest standstill {stuck.longest_run_bars:,} bars; {spikes.count:,} spikes; largest "
         f"log return {bars.largest_return:.3f} at {_time(bars.largest_return_at_utc)}",
     )
-    yield "volume", f"{bars.zero_volume_bars:,} bars without"
+    has_volume = reading is None or "volume" in reading.format.columns
+    yield "volume", f"{bars.zero_volume_bars:,} bars without" if has_volume else "no such column"
     if not bars.clock.looks_wrong:
         yield "clock", bars.clock.sentence
 

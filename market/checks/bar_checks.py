@@ -3,7 +3,7 @@
 What a bar becomes depends on no later bar, but for the bar length and the common starts of bars,
 which are measured over the whole file.
 
-Axes: T rows of the file, then bars in time; C the four prices.
+Axes: T rows of the file, then bars in time; S steps from bar to bar; C the four prices.
 """
 
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from market.bars import Bars, DataError, TimeArray
-from market.checks.bar_figures import BoolArray
-from market.checks.bar_grid import late_T, length_text, usual_step
+from market.bars import Bars, DataError, FloatArray, TimeArray
+from market.checks.bar_figures import BoolArray, longest_run, weekday_T
+from market.checks.bar_grid import DAY, late_T, length_text, usual_step
 from market.checks.bar_report import (
     FILLER,
     NEWEST_FIRST,
@@ -28,6 +28,7 @@ from market.checks.bar_report import (
     Dropped,
     FileReading,
     report_of,
+    swapped_keys,
 )
 from market.reading.raw_bars import RawBars
 
@@ -41,7 +42,14 @@ OUTSIDE = "open or close outside low to high"
 BAD_VOLUME = "volume below 0"
 SECOND_BAR = "second bar at one time"
 
-_UNEQUAL_STEPS, _EQUAL_STEPS = 0.05, 0.05
+# Of a bar's length: below the first a step is a shorter bar's, within the second of it a bar's own,
+# above the third a longer bar's, or bars are missing.
+_SHORT, _LIKE, _LONG = 0.75, 0.1, 1.5
+_UNEQUAL_STEPS, _EQUAL_STEPS = 0.05, 0.05  # more of the short, or fewer of a bar's own, are refused
+_LONGEST_SPARSE_STEPS = 100  # as many in a row without two neighbours may be for missing bars
+
+_SATURDAY, _MOST_OF_A_DAY = 5, np.timedelta64(20 * 3_600_000_000, "us")
+_MOST_ROWS = 0.9
 
 IndexArray = npt.NDArray[np.intp]
 
@@ -52,6 +60,7 @@ class _Findings:
 
     repairs: dict[str, int]
     bad: dict[str, IndexArray]
+    closed_fillers: int = 0
 
     def repaired(self, kind: str, count: int) -> None:
         if count:
@@ -66,7 +75,6 @@ def checked(
     max_dropped: float,
     now_utc: np.datetime64,
     named_length: np.timedelta64 | None = None,
-    sha256: str | None = None,
 ) -> tuple[Bars, BarReport]:
     """Return the usable bars of a file and what was found in it.
 
@@ -89,14 +97,13 @@ def checked(
     now_utc : datetime64
     named_length : timedelta64 or None
         Bar length that the file's name speaks of.
-    sha256 : str or None
-        Of the file, for the report.
 
     Raises
     ------
     DataError
-        If a time lies in the future, more rows are bad than may be dropped, the bars come at
-        another step than ``length``, or fewer than two are left.
+        If a time lies in the future, more rows are bad than may be dropped, high and low look
+        swapped, the bars come at another step than ``length`` or are of more than one, or fewer
+        than two are left.
     """
     _check_future(raw, now_utc)
     length = None if length is None else length.astype("timedelta64[us]")
@@ -111,17 +118,18 @@ def checked(
     bars = _usable(raw, symbol, used, rows, start_T, found, now_utc)
     if len(bars) < 2:
         raise DataError(
-            f"{raw.path.name}: {len(bars)} usable bars in {len(raw):,} rows, at least 2 are needed"
+            f"{raw.file}: {len(bars)} usable bars in {len(raw):,} rows, at least 2 are needed"
         )
     reading = FileReading(
-        file=raw.path.name,
-        sha256=sha256,
+        file=raw.file,
+        sha256=raw.sha256,
         format=raw.format,
         rows=len(raw),
         length_from=length_from,
         length_named=None if named_length is None else length_text(named_length),
         newest_first=NEWEST_FIRST in found.repairs,
         repairs=found.repairs,
+        closed_fillers=found.closed_fillers,
         dropped={
             reason: Dropped(len(bad), int(raw.row_T[bad].min()))
             for reason, bad in found.bad.items()
@@ -134,10 +142,11 @@ def _check_future(raw: RawBars, now_utc: np.datetime64) -> None:
     future_T = raw.start_T > now_utc
     if future_T.any():
         first = int(np.argmax(future_T))
+        is_near = raw.start_T[first] - now_utc <= DAY
+        advice = "set data.time_zone to the clock of the file" if is_near else "is it a wrong year?"
         raise DataError(
             f"{_place(raw, first, 'time')}: {_text(raw.start_T[first])} UTC is in the future, it "
-            f"is {_text(now_utc.astype('datetime64[m]'))} UTC; set data.time_zone to the clock "
-            "of the file"
+            f"is {_text(now_utc.astype('datetime64[m]'))} UTC; {advice}"
         )
 
 
@@ -198,18 +207,63 @@ def _bar_length(
     if len(times) < 2:
         return length if length is not None else np.timedelta64(1, "us"), "not known"
     step, share = usual_step(times)
-    if length is None:
-        return step, f"commonest step, {share:.0%} of them"
-    ratio = np.diff(times) / length
-    is_other = (ratio < 0.75).mean() > _UNEQUAL_STEPS or (
-        (np.abs(ratio - 1) < 0.1).mean() < _EQUAL_STEPS
+    used = step if length is None else length
+    step_S = np.diff(times)
+    ratio_S = step_S / used
+    short_S, other_S = ratio_S < _SHORT, np.abs(ratio_S - 1) >= _LIKE
+    # A length that is set is the user's word that bars are only missing.
+    long_S = _long_part(ratio_S) if length is None else np.zeros(len(ratio_S), dtype=bool)
+    strange_S = short_S if short_S.mean() > _UNEQUAL_STEPS else long_S
+    if length is not None and (~other_S).mean() < _EQUAL_STEPS:
+        strange_S = other_S
+    if strange_S.any():
+        raise _unequal(raw, times, strange_S, used, step if length is not None else None)
+    return used, f"commonest step, {share:.0%} of them" if length is None else "as set"
+
+
+def _long_part(ratio_S: FloatArray) -> BoolArray:
+    """Return the longest run of steps above a bar's length, where it is too long for missing bars.
+
+    Bars that are missing here and there leave some neighbours; longer bars never have one.
+    """
+    steps, first = longest_run(ratio_S > _LONG)
+    if steps <= max(_UNEQUAL_STEPS * len(ratio_S), _LONGEST_SPARSE_STEPS):
+        return np.zeros(len(ratio_S), dtype=bool)
+    place_S = np.arange(len(ratio_S))
+    long_S: BoolArray = (place_S >= first) & (place_S < first + steps)
+    return long_S
+
+
+def _unequal(
+    raw: RawBars,
+    times: TimeArray,
+    strange_S: BoolArray,
+    used: np.timedelta64,
+    usual: np.timedelta64 | None,
+) -> DataError:
+    """Return the error for bars that come at ``strange_S`` steps.
+
+    ``usual`` is the commonest step where the length ``used`` is set, and None where it is measured.
+    """
+    first = int(np.argmax(strange_S))
+    row = int(np.argmax(raw.start_T == times[first + 1]))
+    came = length_text(times[first + 1] - times[first])
+    found = (
+        f"{_place(raw, row, 'time')}: {came} after the bar before, as {strange_S.mean():.0%} of "
+        f"the bars come at other steps than {length_text(used)}"
     )
-    if is_other:
-        raise DataError(
-            f"{raw.path.name}: data.bar_length says {length_text(length)}, the bars come every "
-            f"{length_text(step)}; bars are not resampled"
+    if usual is None:
+        return DataError(
+            f"{found}: bars of more than one length; keep a file per bar length, or set "
+            "data.bar_length where bars are only missing"
         )
-    return length, "as set"
+    if np.abs(usual / used - 1) < _LIKE:
+        end = "bars of more than one length; keep a file per bar length"
+        return DataError(f"{found} (data.bar_length): {end}")
+    return DataError(
+        f"{found}: data.bar_length says {length_text(used)}, the bars come every "
+        f"{length_text(usual)}; bars are not resampled"
+    )
 
 
 def _one_each(
@@ -253,6 +307,7 @@ def _usable(
     filler_T = still_T & (volume_T == 0) & had_volume_T
     forming_T = start_T + length > now_utc
     found.repaired(FILLER, int((filler_T & ~forming_T).sum()))
+    found.closed_fillers = int(_while_closed(start_T, filler_T & ~forming_T).sum())
     found.repaired(UNFINISHED, int(forming_T.sum()))
     use_T = ~(filler_T | forming_T)
     open_T, high_T, low_T, close_T, volume_T = (
@@ -261,11 +316,32 @@ def _usable(
     return Bars(symbol, start_T[use_T], open_T, high_T, low_T, close_T, volume_T, length)
 
 
+def _while_closed(start_T: TimeArray, filler_T: BoolArray) -> BoolArray:
+    """Return which fillers stand for a closed market: on a weekend, or for most of a day.
+
+    A weekend is all of a run that reaches Saturday, for its Friday evening and Sunday belong to it.
+    """
+    edge_T = np.diff(np.concatenate([[0], filler_T.astype(np.int8), [0]]))
+    closed_T = np.zeros(len(filler_T), dtype=bool)
+    runs = zip(np.flatnonzero(edge_T == 1), np.flatnonzero(edge_T == -1), strict=True)
+    for first, end in runs:
+        is_weekend = (weekday_T(start_T[first:end]) == _SATURDAY).any()
+        closed_T[first:end] = is_weekend or start_T[end - 1] - start_T[first] >= _MOST_OF_A_DAY
+    return closed_T
+
+
 def _check_dropped(raw: RawBars, found: _Findings, max_dropped: float) -> None:
     n_bad = sum(len(rows) for rows in found.bad.values())
     most = int(max_dropped * len(raw))
     if n_bad <= most:
         return
+    ranged = int((raw.high_T != raw.low_T).sum())
+    n_swapped = len(found.bad.get(HIGH_BELOW_LOW, ()))
+    if n_swapped > _MOST_ROWS * ranged:
+        raise DataError(
+            f"{raw.file}: high and low look swapped: high is below low in {n_swapped:,} of "
+            f"{len(raw):,} rows; if so set {swapped_keys(raw.format.columns, 'high', 'low')}"
+        )
     firsts = {reason: int(rows.min()) for reason, rows in found.bad.items()}
     reason = min(firsts, key=firsts.__getitem__)
     raise DataError(
@@ -305,7 +381,7 @@ def _within(price: dict[str, float], name: str) -> bool:
 def _place(raw: RawBars, row: int, field: str) -> str:
     name = raw.format.columns.get(field, field)
     column = name if name.startswith("column ") else f"column {name}"
-    return f"{raw.path.name}, row {raw.row_T[row]}, {column}"
+    return f"{raw.file}, row {raw.row_T[row]}, {column}"
 
 
 def _text(time: np.datetime64) -> str:

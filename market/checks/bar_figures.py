@@ -23,6 +23,9 @@ _SPIKE_RANGES = 15.0
 _UNDONE = 0.75
 _JUMP_FACTOR = 1.8
 _LASTING_BARS = 20
+_SHIFT = _HOUR  # what summer time moves a pause by
+_CLEARLY, _FEWEST_STEPS = 0.5, 30
+_LONG_STEPS, _LONG_SHARE, _MOSTLY = 100, 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Gaps:
     longest_from_utc : datetime64[us] or None
         Start of the last bar before the longest.
     daily_pauses, pause_bars : int
-        Breaks that are the market's pause, equally long on most working days, and the bars missing
-        in them.
+        Breaks that are the market's pause, equally long at one time of most working days (give or
+        take summer time), and the bars missing in them.
     """
 
     breaks: int
@@ -108,6 +111,15 @@ class LevelJump:
     factor: float
 
 
+@dataclass(frozen=True, slots=True)
+class LongerPart:
+    """Steps in a row that are all longer than a bar: how many, the commonest, and from when."""
+
+    steps: int
+    usual: np.timedelta64
+    from_utc: np.datetime64
+
+
 def gaps_in(bars: Bars) -> Gaps:
     """Find breaks; the ordinary weekend goes from a Friday to Saturday, Sunday or Monday.
 
@@ -120,7 +132,7 @@ def gaps_in(bars: Bars) -> Gaps:
         return Gaps(0, 0, 0.0, None, 0, 0)
     length_B = step_T[gap_B]
     missing_B = length_B // bars.length - 1
-    pause_B = _is_pause(bars.start_T, length_B)
+    pause_B = _is_pause(bars.start_T, bars.start_T[gap_B], length_B)
     longest = int(np.argmax(length_B))
     return Gaps(
         breaks=len(gap_B),
@@ -142,7 +154,7 @@ def stuck_prices(bars: Bars) -> Stuck:
     """Measure how often, and for how long, prices stand still."""
     flat_T = bars.high_T == bars.low_T
     unchanged_T = np.diff(bars.close_T, prepend=np.nan) == 0
-    run_bars, run_from = _longest_run(flat_T & unchanged_T)
+    run_bars, run_from = longest_run(flat_T & unchanged_T)
     return Stuck(
         longest_run_bars=run_bars,
         longest_run_from_utc=np.datetime64(bars.start_T[run_from], "us") if run_bars else None,
@@ -187,6 +199,29 @@ def level_jumps(bars: Bars) -> tuple[LevelJump, ...]:
     return tuple(found)
 
 
+def open_close_swapped(bars: Bars) -> bool:
+    """Tell whether closes follow the opens before them more closely than opens the closes."""
+    next_T = np.flatnonzero(np.diff(bars.start_T) == bars.length) + 1
+    if len(next_T) < _FEWEST_STEPS:
+        return False
+    open_away = np.median(np.abs(bars.open_T[next_T] - bars.close_T[next_T - 1]))
+    close_away = np.median(np.abs(bars.close_T[next_T] - bars.open_T[next_T - 1]))
+    return bool(close_away < _CLEARLY * open_away)
+
+
+def longer_part(bars: Bars) -> LongerPart | None:
+    """Find a long run of steps above a bar's length, most of them alike: bars of another length."""
+    step_T = np.diff(bars.start_T)
+    steps, first = longest_run(step_T > 1.5 * bars.length)
+    if steps <= max(_LONG_SHARE * len(step_T), _LONG_STEPS):
+        return None
+    lengths, counts = np.unique(step_T[first : first + steps], return_counts=True)
+    if counts.max() < _MOSTLY * steps:
+        return None
+    usual = np.timedelta64(lengths[np.argmax(counts)], "us")
+    return LongerPart(steps, usual, np.datetime64(bars.start_T[first], "us"))
+
+
 def largest_return(bars: Bars) -> tuple[float, np.datetime64 | None]:
     """Return the largest absolute log return from close to close, and its bar's start."""
     if len(bars) < 2:
@@ -204,17 +239,24 @@ def _is_weekend(last_B: TimeArray, next_B: TimeArray) -> BoolArray:
     return weekend_B
 
 
-def _is_pause(start_T: TimeArray, length_B: npt.NDArray[np.timedelta64]) -> BoolArray:
+def _is_pause(
+    start_T: TimeArray, last_B: TimeArray, length_B: npt.NDArray[np.timedelta64]
+) -> BoolArray:
     lengths, counts = np.unique(length_B, return_counts=True)
     usual = lengths[np.argmax(counts)]
+    usual_B = length_B == usual
+    of_day_B = (last_B - last_B.astype("datetime64[D]")).astype("timedelta64[us]")
+    times, counts = np.unique(of_day_B[usual_B], return_counts=True)
+    away_B = np.abs(of_day_B - times[np.argmax(counts)])
+    pause_B: BoolArray = usual_B & (np.minimum(away_B, 24 * _HOUR - away_B) <= _SHIFT)
     days = np.unique(start_T.astype("datetime64[D]"))
     working_days = int((weekday_T(days) < _SATURDAY).sum())
-    is_daily = counts.max() > working_days / 2 and usual < 24 * _HOUR
-    pause_B: BoolArray = (length_B == usual) & is_daily
-    return pause_B
+    # What comes as often at other hours is a longer bar, or a thin market.
+    is_daily = pause_B.sum() > max(working_days, usual_B.sum()) / 2
+    return pause_B & bool(is_daily and usual < 24 * _HOUR)
 
 
-def _longest_run(is_T: BoolArray) -> tuple[int, int]:
+def longest_run(is_T: BoolArray) -> tuple[int, int]:
     """Return length and place of the longest run of True, the first of equals."""
     edge_T = np.diff(np.concatenate([[0], is_T.astype(np.int8), [0]]))
     first, end = np.flatnonzero(edge_T == 1), np.flatnonzero(edge_T == -1)

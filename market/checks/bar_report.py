@@ -14,11 +14,14 @@ from market.checks.bar_figures import (
     gaps_in,
     largest_return,
     level_jumps,
+    longer_part,
+    open_close_swapped,
     spikes_in,
     stuck_prices,
 )
 from market.checks.bar_grid import length_text, off_grid_T
 from market.checks.clock import ClockEvidence, clock_evidence
+from market.reading.column_names import as_setting
 from market.reading.raw_bars import FileFormat
 
 # Kinds of repair, as counted.
@@ -65,6 +68,8 @@ class FileReading:
         The file has its latest bar at the top.
     repairs : mapping of str to int
         Rows put right, or left out without loss, by kind; kinds without any are absent.
+    closed_fillers : int
+        Fillers that stand for a closed market: on weekends, or for most of a day.
     dropped : mapping of str to Dropped
         Rows left out as bad, by reason.
     """
@@ -77,6 +82,7 @@ class FileReading:
     length_named: str | None
     newest_first: bool
     repairs: Mapping[str, int]
+    closed_fillers: int
     dropped: Mapping[str, Dropped]
 
 
@@ -105,8 +111,9 @@ class BarReport:
     largest_return_at_utc : datetime64[us] or None
     level_jumps : tuple of LevelJump
     zero_volume_bars : int
+        0 also where the file has no volume column: ``reading.format.columns`` has no ``volume``.
     constant_volume : float or None
-        The volume of every bar, where it is always the same.
+        The volume of every bar, where it is always the same; None without a volume column.
     clock : ClockEvidence
     warnings : tuple of str
         What a person should look at, gravest first, with figures and what to do; at most ten.
@@ -142,7 +149,8 @@ def report_of(bars: Bars, reading: FileReading | None = None) -> BarReport:
         Where they come from; None for bars that come from no file.
     """
     largest, largest_at_utc = largest_return(bars)
-    is_constant = len(bars) > 1 and bool((bars.volume_T == bars.volume_T[0]).all())
+    has_volume = reading is None or "volume" in reading.format.columns
+    is_constant = len(bars) > 1 and has_volume and bool((bars.volume_T == bars.volume_T[0]).all())
     report = BarReport(
         symbol=bars.symbol,
         reading=reading,
@@ -158,51 +166,70 @@ def report_of(bars: Bars, reading: FileReading | None = None) -> BarReport:
         largest_return=largest,
         largest_return_at_utc=largest_at_utc,
         level_jumps=level_jumps(bars),
-        zero_volume_bars=int((bars.volume_T == 0).sum()),
+        zero_volume_bars=int((bars.volume_T == 0).sum()) if has_volume else 0,
         constant_volume=float(bars.volume_T[0]) if is_constant else None,
         clock=clock_evidence(bars, zone_is_set=_zone_is_set(reading)),
         warnings=(),
     )
-    found = [*_reading_warnings(reading, report.bar_length), *_bar_warnings(report)]
-    return replace(report, warnings=tuple(found[:MOST_WARNINGS]))
+    return replace(report, warnings=tuple(_warnings(bars, report)[:MOST_WARNINGS]))
+
+
+def swapped_keys(columns: Mapping[str, str], first: str, second: str) -> str:
+    """Return the settings that read two columns the other way round."""
+    one, other = (as_setting(columns.get(field, field)) for field in (first, second))
+    return f"data.columns.{first}={other} data.columns.{second}={one}"
 
 
 def _zone_is_set(reading: FileReading | None) -> bool:
-    return reading is not None and reading.format.time_zone.endswith(("(set)", "(in the file)"))
+    known = ("(set)", "(in the file)", "(in the header)")
+    return reading is not None and reading.format.time_zone.endswith(known)
 
 
-def _reading_warnings(reading: FileReading | None, bar_length: str) -> list[str]:
-    if reading is None:
-        return []
-    found = []
-    if reading.length_named not in (None, bar_length):
+def _warnings(bars: Bars, report: BarReport) -> list[str]:
+    """Return what a person should look at, gravest first."""
+    return [
+        *_length_warnings(bars, report),
+        *([report.clock.sentence] if report.clock.looks_wrong else []),
+        *_swap_warnings(bars, report.reading),
+        *_price_warnings(report),
+        *_dropped_warnings(report.reading),
+        *_gap_warnings(report),
+        *_still_warnings(report),
+        *_filler_warnings(report.reading),
+        *_stamp_warnings(report),
+        *_volume_warnings(report),
+    ]
+
+
+def _length_warnings(bars: Bars, report: BarReport) -> list[str]:
+    found, reading = [], report.reading
+    part = longer_part(bars)
+    if part is not None:
         found.append(
-            f"the file's name says {reading.length_named}, the bars are of {bar_length} "
+            f"bars of more than one length? {part.steps:,} steps in a row from "
+            f"{_at(part.from_utc)} on are longer than {report.bar_length}, most of them "
+            f"{length_text(part.usual)}; keep a file per bar length"
+        )
+    if reading is not None and reading.length_named not in (None, report.bar_length):
+        found.append(
+            f"the file's name says {reading.length_named}, the bars are of {report.bar_length} "
             f"({reading.length_from}); check that it is the right file"
-        )
-    if reading.dropped:
-        parts = ", ".join(
-            f"{reason} {part.count:,} (first in row {part.first_row})"
-            for reason, part in reading.dropped.items()
-        )
-        found.append(f"rows dropped as bad: {parts}; mend them at their source")
-    late = reading.repairs.get(STAMPED_LATE, 0)
-    if late:
-        found.append(
-            f"{late:,} of {reading.rows:,} bars were stamped up to a tenth of a bar late and moved "
-            "to their start; check that the file has one bar length throughout"
-        )
-    fillers = reading.repairs.get(FILLER, 0)
-    if fillers > _MUCH_FILLER * reading.rows:
-        found.append(
-            f"{fillers:,} of {reading.rows:,} rows stand still without volume and were left out; "
-            "export without flats, or look for a livelier market"
         )
     return found
 
 
-def _bar_warnings(report: BarReport) -> list[str]:
-    found = [report.clock.sentence] if report.clock.looks_wrong else []
+def _swap_warnings(bars: Bars, reading: FileReading | None) -> list[str]:
+    if not open_close_swapped(bars):
+        return []
+    columns = {} if reading is None else reading.format.columns
+    return [
+        "open and close look swapped: closes follow the open before more closely than opens the "
+        f"close before; if so set {swapped_keys(columns, 'open', 'close')}"
+    ]
+
+
+def _price_warnings(report: BarReport) -> list[str]:
+    found = []
     for jump in report.level_jumps[:2]:
         found.append(
             f"the price is multiplied by {jump.factor:.3g} at {_at(jump.at_utc)} and stays there "
@@ -215,30 +242,37 @@ def _bar_warnings(report: BarReport) -> list[str]:
             f"{np.expm1(report.spikes.largest):+.1%} at {_at(report.spikes.largest_at_utc)}; "
             "compare with another source"
         )
-    return [*found, *_gap_warnings(report), *_still_warnings(report), *_volume_warnings(report)]
+    return found
+
+
+def _dropped_warnings(reading: FileReading | None) -> list[str]:
+    if reading is None or not reading.dropped:
+        return []
+    parts = ", ".join(
+        f"{part.count:,} {'row' if part.count == 1 else 'rows'} with "
+        f"{'a ' if reason.startswith(('price', 'second', 'volume')) else ''}{reason} "
+        f"(first in row {part.first_row})"
+        for reason, part in reading.dropped.items()
+    )
+    return [f"left out as bad: {parts}; mend them at their source"]
 
 
 def _gap_warnings(report: BarReport) -> list[str]:
-    gaps, found = report.gaps, []
+    gaps = report.gaps
     missing = gaps.bars_missing - gaps.pause_bars
     share = missing / max(report.n_bars + missing, 1)
     if share > _MUCH_MISSING and report.clock.kind != "sessions":
-        found.append(
+        return [
             f"{missing:,} bars ({share:.1%}) are missing in {gaps.breaks - gaps.daily_pauses:,} "
             f"breaks besides weekends and daily pauses, the longest of {gaps.longest_h:g} h from "
             f"{_at(gaps.longest_from_utc)}; look for a fuller export"
-        )
-    elif gaps.longest_h > _LONG_GAP_H:
-        found.append(
+        ]
+    if gaps.longest_h > _LONG_GAP_H:
+        return [
             f"no bar for {gaps.longest_h:g} h from {_at(gaps.longest_from_utc)}; look for the "
             "missing part"
-        )
-    if report.off_grid_bars:
-        found.append(
-            f"{report.off_grid_bars:,} of {report.n_bars:,} bars start off the {report.bar_length} "
-            "grid; check that the file has one bar length throughout"
-        )
-    return found
+        ]
+    return []
 
 
 def _still_warnings(report: BarReport) -> list[str]:
@@ -253,6 +287,35 @@ def _still_warnings(report: BarReport) -> list[str]:
         found.append(
             f"the price stands still for {stuck.longest_run_bars:,} bars from "
             f"{_at(stuck.longest_run_from_utc)}; look whether the source had stopped"
+        )
+    return found
+
+
+def _filler_warnings(reading: FileReading | None) -> list[str]:
+    fillers = 0 if reading is None else reading.repairs.get(FILLER, 0)
+    if reading is None or fillers <= _MUCH_FILLER * reading.rows:
+        return []
+    said = (
+        f"{fillers:,} of {reading.rows:,} rows stand still without volume and were left out, "
+        f"{reading.closed_fillers:,} of them while the market is closed (weekends, holidays)"
+    )
+    if fillers - reading.closed_fillers > _MUCH_FILLER * reading.rows:
+        return [f"{said}; export without flats, or look for a livelier market"]
+    return [said]
+
+
+def _stamp_warnings(report: BarReport) -> list[str]:
+    found, reading = [], report.reading
+    late = 0 if reading is None else reading.repairs.get(STAMPED_LATE, 0)
+    if reading is not None and late:
+        found.append(
+            f"{late:,} of {reading.rows:,} bars were stamped up to a tenth of a bar late and moved "
+            "to their start; check that the file has one bar length throughout"
+        )
+    if report.off_grid_bars:
+        found.append(
+            f"{report.off_grid_bars:,} of {report.n_bars:,} bars start off the {report.bar_length} "
+            "grid; check that the file has one bar length throughout"
         )
     return found
 

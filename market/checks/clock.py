@@ -221,7 +221,9 @@ def _verdict(clock: str, share: float, *, zone_is_set: bool) -> str:
         return f"UTC explains {share:.0%} of weeks, no other clock clearly more"
     described = f"{clock}{_OFFSETS.get(clock, '')}, not UTC, in {share:.0%} of weeks"
     if zone_is_set:
-        return f"after conversion the times look like {described}; check data.time_zone"
+        return (
+            f"after conversion the times look like {described}; check data.time_zone and the file"
+        )
     return f"the file's clock looks like {described}; if so set data.time_zone={clock}"
 
 
@@ -229,17 +231,22 @@ def _with_changes(
     found: ClockEvidence, moves: tuple[ClockChange, ...], years: tuple[YearClock, ...]
 ) -> ClockEvidence:
     """Add what changes in mid-file, by the pattern of the day or by the weekly holes."""
-    signs = [f"the day begins {move.hours:+d} h from {move.quarter} on" for move in moves]
+    signs = [
+        f"the day begins {abs(move.hours)} h {'later' if move.hours > 0 else 'earlier'} from "
+        f"{move.quarter} on"
+        for move in moves
+    ]
     clocks = [
-        f"{now.clock} from {now.year} on, {before.clock} before"
+        f"the weeks look like {now.clock} from {now.year} on and like {before.clock} before"
         for before, now in pairwise(years)
         if now.clock != before.clock
     ]
     if not (signs or clocks):
         return found
+    told = ", and ".join([*clocks, *signs][:3])
     text = (
-        f"; the clock seems to change in mid-file: {', '.join([*signs, *clocks][:3])}; if so split "
-        "the file there and convert each part by itself"
+        f"; the clock seems to change in mid-file: {told}; if so split the file there and convert "
+        "each part by itself"
     )
     return replace(found, sentence=found.sentence + text, looks_wrong=True, changes=moves)
 

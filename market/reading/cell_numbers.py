@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from market.bars import FloatArray
-from market.reading.cell_table import CellTable, text_cells
+from market.reading.cell_table import NARROW, TOO_NARROW, CellTable, text_cells
 
 BLANKS = r"[\s\u00a0\u202f\u2019']"
 GROUPED = {
@@ -100,5 +100,6 @@ def _from_text(
         unread = found.is_null() & cells.is_not_null()
     if unread.any():
         cell = cells.filter(unread)[0]
-        raise table.wrong(label, f"{cell!r}, expected {expected}", unread.to_numpy())
+        finding = TOO_NARROW if cell.startswith(NARROW) else f"expected {expected}"
+        raise table.wrong(label, f"{cell!r}, {finding}", unread.to_numpy())
     return found

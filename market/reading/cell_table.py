@@ -10,7 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from market.bars import DataError
+from market.reading.safe_names import printable
 
+NARROW, TOO_NARROW = "##", "as Excel shows what a narrow column cannot hold; widen it, save again"
 # What stands for a cell without a value, in lower case.
 EMPTY = ("", "nan", "null", "none", "nat", "na", "n/a", "#n/a", "-", "--", "<na>")
 
@@ -22,9 +24,9 @@ class CellTable:
     Attributes
     ----------
     file : str
-        Name, for messages.
+        Name, for messages: printable.
     names : tuple of str or None
-        The header, stripped; None without one.
+        The header, stripped; None without one. It may hold anything.
     columns : tuple of Series, each of n_rows values
         Text, except those of a Parquet file.
     row_T : int64 array, shape (n_rows,)
@@ -44,9 +46,12 @@ class CellTable:
     above: str
 
     def label(self, position: int) -> str:
-        """Return what to call a column: its name, else ``column 3``."""
-        name = "" if self.names is None else self.names[position]
-        return name or f"column {position + 1}"
+        """Return what to call a column in print: its name, else ``column 3``."""
+        return printable(self.name(position)) or f"column {position + 1}"
+
+    def name(self, position: int) -> str:
+        """Return a column's name as it stands; empty without one."""
+        return "" if self.names is None else self.names[position]
 
     def wrong(
         self, label: str, finding: str, found_T: npt.NDArray[np.bool_] | None = None

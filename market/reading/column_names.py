@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 
 from market.bars import DataError
-from market.data_files import some
 from market.reading.cell_numbers import sample_numbers
 from market.reading.cell_table import CellTable
+from market.reading.safe_names import printable, some
 from market.reading.time_formats import is_clock, is_date, is_time
 
 PRICES = ("open", "high", "low", "close")
@@ -15,9 +15,21 @@ SAMPLE_ROWS = 100
 TIME_NAMES = (
     *("timestamp", "timestamputc", "datetime", "datetimeutc", "time", "timeutc", "utctime"),
     *("gmttime", "timegmt", "localtime", "opentime", "bartime", "starttime", "dateandtime"),
-    *("date", "day", "dtyyyymmdd", "unix", "unixtime", "unixtimestamp", "epoch", "ts", "t"),
+    *(
+        "date",
+        "day",
+        "dtyyyymmdd",
+        "datum",
+        "zeit",
+        "unix",
+        "unixtime",
+        "unixtimestamp",
+        "epoch",
+        "ts",
+        "t",
+    ),
 )
-DATE_NAMES = ("date", "day", "dtyyyymmdd")
+DATE_NAMES = ("date", "day", "dtyyyymmdd", "datum")
 # What pandas calls an index without a name, and a spreadsheet a column without one.
 INDEX_NAMES = ("", "index", "unnamed:0", "indexlevel0")
 SIDES = ("bid", "ask", "mid")
@@ -55,9 +67,10 @@ def field_columns(table: CellTable, wanted: Mapping[str, str | int | None]) -> F
     missing = [key for key in ("time", *PRICES) if not found.get(key)]
     if missing:
         names = [table.label(column) for column in range(len(table.columns))]
+        apart = " (data.columns.date=... too where the date stands apart)"
         raise DataError(
             f"{table.file}: no column {', '.join(missing)}; found {some(names)}; say which it is "
-            f"with data.columns.{missing[0]}=..."
+            f"with data.columns.{missing[0]}=...{apart if missing[0] == 'time' else ''}"
         )
     return {key: columns for key, columns in found.items() if columns}
 
@@ -65,6 +78,13 @@ def field_columns(table: CellTable, wanted: Mapping[str, str | int | None]) -> F
 def plain(name: str) -> str:
     """Return a column's name without case, blanks and signs: ``<TICK_VOL>`` is ``tickvol``."""
     return re.sub(r"[\s_./<>*\"'-]+|^\d+\.\s*", "", name.lower())
+
+
+def as_setting(label: str) -> str:
+    """Return what a setting may call a column: its name, without signs that a shell reads."""
+    if label.startswith("column "):
+        return label.removeprefix("column ")
+    return label if re.fullmatch(r"\w+", label) else plain(label) or label
 
 
 def _said(table: CellTable, key: str, value: str | int) -> tuple[int, ...]:
@@ -80,7 +100,9 @@ def _said(table: CellTable, key: str, value: str | int) -> tuple[int, ...]:
         if len(at) == 1:
             return (at[0],)
     found = f"found {some(list(names))}" if names else "it has no header; say its position"
-    raise DataError(f"{table.file}: data.columns.{key}={value} is no one column; {found}")
+    raise DataError(
+        f"{table.file}: data.columns.{key}={printable(value)} is no one column; {found}"
+    )
 
 
 def _by_name(
@@ -102,8 +124,9 @@ def _price_names(field: str) -> tuple[tuple[str, ...], ...]:
     letter = field[0]
     spelled = (letter, f"{field}price", f"price{field}")
     sided = [(side + x, x + side) for side in SIDES for x in (field, letter)]
-    last = ("closelast",) if field == "close" else ()
-    return (field,), (*spelled, *last), tuple(name for pair in sided for name in pair)
+    closing = ("closelast",) if field == "close" else ()
+    last = (("last",),) if field == "close" else ()
+    return (field,), (*spelled, *closing), tuple(name for pair in sided for name in pair), *last
 
 
 def _one(

@@ -1,15 +1,20 @@
 """Names of price files: which symbol and which bar length they speak of, and which files count."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from market.bars import DataError
+from market.reading.safe_names import printable, some, symbol_keys
 
 ENDINGS = (".parquet", ".csv", ".txt", ".tsv")
 NO_PRICES = re.compile(r"(readme|licen[cs]e|notice|copying|changelog|requirements)\b.*", re.I)
+# A text file so called is about the others.
+NOTES = ("notes", "note", "info", "todo", "about", "index")
+ARCHIVES, WORKBOOKS = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz"), (".xlsx", ".xls", ".ods")
 SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86_400, 604_800
 
 # M15, H1, D1, W1, MN1: the unit comes first, as MetaTrader writes it.
@@ -56,6 +61,14 @@ SECONDS = {
     **dict.fromkeys(("d", "day", "daily"), DAY),
     **dict.fromkeys(("w", "week", "weekly"), WEEK),
 }
+
+
+class PriceFile(NamedTuple):
+    """A file, and what its name says: its symbol, which may be none, and its bars' length."""
+
+    path: Path
+    symbol: str
+    length: np.timedelta64 | None
 
 
 class NamedFile(NamedTuple):
@@ -134,33 +147,69 @@ def bare_name(path: Path) -> str:
     return _without(name, ENDINGS)
 
 
-def price_files(
-    place: Path, pattern: str | None
-) -> dict[str, list[tuple[Path, np.timedelta64 | None]]]:
+def price_files(place: Path, pattern: str | None) -> dict[str, list[PriceFile]]:
     """Return the price files of a folder, or the one file named, by symbol.
 
     Files end in .parquet, .csv, .txt or .tsv, with or without .gz behind it; others are ignored,
-    as are hidden ones, a README, and those that ``pattern`` does not fit.
+    as are hidden ones, a README or notes, and those that ``pattern`` does not fit. What cannot be
+    a symbol is listed under the key that `symbol_keys` gives it.
 
     Raises
     ------
     DataError
         If there is no such folder or file, or no price file in it.
     """
-    if place.is_dir():
-        paths = [path for path in sorted(place.iterdir()) if _counts(path, pattern)]
-    elif place.exists():
+    if place.exists() and not place.is_dir():
         paths = [place]
     else:
-        raise DataError(f"{place}: no such folder")
-    files: dict[str, list[tuple[Path, np.timedelta64 | None]]] = {}
-    for path in paths:
-        symbol, length = named(path, pattern)
-        files.setdefault(symbol, []).append((path, length))
-    if not files:
-        fitting = "" if pattern is None else f" that data.name_pattern={pattern} fits"
-        raise DataError(f"{place}: no .parquet or .csv file named after a symbol{fitting}")
+        fitting = "" if pattern is None else f" that data.name_pattern={printable(pattern)} fits"
+        paths = files_in(place, lambda path: _counts(path, pattern), fitting)
+    found = [PriceFile(path, *named(path, pattern)) for path in paths]
+    keys = symbol_keys({file.symbol for file in found})
+    files: dict[str, list[PriceFile]] = {}
+    for file in found:
+        files.setdefault(keys[file.symbol], []).append(file)
     return files
+
+
+def files_in(folder: Path, counts: Callable[[Path], bool], fitting: str = "") -> list[Path]:
+    """Return the files of a folder that count, in order of their names.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, cannot be listed or holds no such file; archives, workbooks
+        and sub-folders that hold some are named. ``fitting`` says what else a file had to be.
+    """
+    place = printable(str(folder))
+    if not folder.is_dir():
+        raise DataError(f"{place}: no such folder")
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{place}: cannot be listed: {error.strerror}") from error
+    if found := [path for path in paths if counts(path)]:
+        return found
+    below = [path.name for path in paths if path.is_dir() and _holds_any(path, counts)]
+    look = f"; look in {some(below)}" if below else ""
+    packed = _ending_in(paths, ARCHIVES)
+    unpack = f"; unpack {some(packed)} first" if packed else ""
+    books = _ending_in(paths, WORKBOOKS)
+    save = f"; save {some(books)} as CSV first" if books else ""
+    raise DataError(
+        f"{place}: no .parquet or .csv file named after a symbol{fitting}{look}{unpack}{save}"
+    )
+
+
+def _ending_in(paths: list[Path], endings: tuple[str, ...]) -> list[str]:
+    return [path.name for path in paths if path.name.lower().endswith(endings) and path.is_file()]
+
+
+def _holds_any(folder: Path, counts: Callable[[Path], bool]) -> bool:
+    try:
+        return any(counts(path) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _counts(path: Path, pattern: str | None) -> bool:
@@ -169,18 +218,20 @@ def _counts(path: Path, pattern: str | None) -> bool:
     name = bare_name(path)
     if pattern is not None:
         return name_pattern(pattern).fullmatch(name) is not None
-    return NO_PRICES.fullmatch(name) is None
+    is_note = name.lower() in NOTES and path.name.lower().endswith(".txt")
+    return NO_PRICES.fullmatch(name) is None and not is_note
 
 
 def _by_pattern(path: Path, name: str, pattern: re.Pattern[str]) -> NamedFile:
+    where = f"{printable(path.name)}: data.name_pattern={printable(pattern.pattern)}"
     found = pattern.fullmatch(name)
     if found is None or not found["symbol"]:
-        raise DataError(f"{path.name}: data.name_pattern={pattern.pattern} does not fit {name!r}")
+        raise DataError(f"{where} does not fit {name!r}")
     text = found["length"] if "length" in pattern.groupindex else None
     try:
         return NamedFile(found["symbol"], bar_length(text) if text else None)
     except ValueError as error:
-        raise DataError(f"{path.name}: data.name_pattern={pattern.pattern}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
 
 
 def _without(name: str, endings: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 
 from market.bars import DataError
 from market.reading.cell_table import CellTable
+from market.reading.safe_names import printable
 
 # There is one standard error in a process: two threads must not both put it aside.
 STANDARD_ERROR = threading.Lock()
@@ -25,12 +26,8 @@ def read_parquet(data: bytes, file: str, compression: str | None) -> CellTable:
     DataError
         If it is broken or holds no rows.
     """
-    try:
-        with _no_backtrace():
-            frame = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        finding = str(error).strip().partition("\n")[0]
-        raise DataError(f"{file}: cannot be read: {finding}") from error
+    with readable(file):
+        frame = pl.read_parquet(io.BytesIO(data))
     if frame.is_empty():
         raise DataError(f"{file}: holds no rows")
     return CellTable(
@@ -43,6 +40,17 @@ def read_parquet(data: bytes, file: str, compression: str | None) -> CellTable:
         compression=compression,
         above="",
     )
+
+
+@contextmanager
+def readable(file: str) -> Iterator[None]:
+    """Turn what polars says of a damaged ``file`` into a DataError of one line, and no other."""
+    try:
+        with _no_backtrace():
+            yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        finding = printable(str(error).strip().partition("\n")[0])
+        raise DataError(f"{file}: cannot be read: {finding}") from error
 
 
 @contextmanager

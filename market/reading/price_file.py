@@ -1,18 +1,20 @@
 """One price file of any usual kind, read and not yet judged."""
 
+import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
-from market.bars import DataError
 from market.reading.bar_times import Times, bar_times
 from market.reading.cell_numbers import decimal_sign, numbers
 from market.reading.cell_table import CellTable
 from market.reading.column_names import PRICES, Fields, field_columns, plain
+from market.reading.file_bytes import file_bytes
 from market.reading.parquet_file import read_parquet
 from market.reading.raw_bars import FIELDS, FileFormat, RawBars
 from market.reading.read_options import ReadOptions
+from market.reading.safe_names import printable
 from market.reading.text_encoding import PARQUET, unpacked
 from market.reading.text_format import read_text
 
@@ -32,17 +34,13 @@ def read_price_file(path: Path, options: ReadOptions) -> RawBars:
     DataError
         If it cannot be read so; one line naming file, row and column, and the key that would help.
     """
-    if path.is_dir():
-        raise DataError(f"{path.name}: is a folder, expected a file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from error
-    data, compression = unpacked(data, path.name)
+    file, data = printable(path.name), file_bytes(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    data, compression = unpacked(data, file)
     if data.startswith(PARQUET):
-        table = read_parquet(data, path.name, compression)
+        table = read_parquet(data, file, compression)
     else:
-        table = read_text(data, path.name, options, compression)
+        table = read_text(data, file, options, compression)
     fields = field_columns(table, options.columns)
     times = bar_times(table, fields["time"], options)
     places = {field: fields[field][0] for field in FIELDS[1:] if field in fields}
@@ -63,6 +61,7 @@ def read_price_file(path: Path, options: ReadOptions) -> RawBars:
         volume_T=volume_T,
         row_T=table.row_T,
         format=_format(table, fields, times),
+        sha256=sha256,
     )
 
 

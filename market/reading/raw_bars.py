@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from market.bars import FloatArray, TimeArray
+from market.reading.safe_names import printable
 
 FIELDS = ("time", "open", "high", "low", "close", "volume")
 
@@ -64,6 +65,8 @@ class RawBars:
     row_T : int64 array, shape (n_rows,)
         Row of the file, the first below the header (or the first of all) being 1.
     format : FileFormat
+    sha256 : str or None
+        Of the file's bytes, in hexadecimal; None for what is no file.
     """
 
     path: Path
@@ -75,6 +78,12 @@ class RawBars:
     volume_T: FloatArray
     row_T: npt.NDArray[np.int64]
     format: FileFormat
+    sha256: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file's name, for messages."""
+        return printable(self.path.name)
 
     def __len__(self) -> int:
         return len(self.start_T)

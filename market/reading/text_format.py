@@ -16,6 +16,7 @@ import polars as pl
 from market.bars import DataError
 from market.reading.cell_table import CellTable
 from market.reading.read_options import SEPARATOR_NAMES, SEPARATORS, ReadOptions
+from market.reading.safe_names import printable
 from market.reading.text_encoding import decoded
 
 # In this order: a decimal comma makes commas as regular as the separator is.
@@ -170,9 +171,10 @@ def _check_width(rows: Lines, row_T: IntArray, width: int, file: str, has_header
     if ragged_T.any():
         at = int(np.argmax(ragged_T))
         like = "the header" if has_header else "most rows"
+        end = "; it is the last row: cut off?" if at == len(ragged_T) - 1 and at > 0 else ""
         raise DataError(
             f"{file}, row {row_T[at]}: number of fields is {rows.fields_L[at]}, "
-            f"expected {width} as in {like}"
+            f"expected {width} as in {like}{end}"
         )
 
 
@@ -193,7 +195,7 @@ def _columns(body: bytes, rows: Lines, width: int, separator: str, file: str) ->
             glob=False,
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        finding = str(error).strip().partition("\n")[0]
+        finding = printable(str(error).strip().partition("\n")[0])
         raise DataError(f"{file}: cannot be read: {finding}") from error
     if len(frame) != len(rows.number_L):
         raise DataError(f"{file}: cannot be read: {UNPAIRED}")

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from market.reading.cell_table import text_cells
@@ -16,6 +18,7 @@ DATES = {
     r"(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d": ("%Y%m%d",),
     r"\d{1,2}\.\d{1,2}\.\d{4}": ("%d.%m.%Y",),
     r"\d{1,2}/\d{1,2}/\d{4}": ("%d/%m/%Y", "%m/%d/%Y"),
+    r"\d{1,2}/\d{1,2}/\d{2}": ("%d/%m/%y", "%m/%d/%y"),
     r"\d{1,2}-\d{1,2}-\d{4}": ("%d-%m-%Y", "%m-%d-%Y"),
     rf"\d{{1,2}}-{MONTH_NAME}-\d{{4}}": ("%d-%b-%Y",),
     rf"\d{{1,2}} {MONTH_NAME} \d{{4}}": ("%d %b %Y",),
@@ -38,7 +41,10 @@ NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE]\+?\d+)?")
 CLOCK = re.compile(rf"(?:{'|'.join(CLOCKS)}|\d{{1,6}})(?:[ -]?[AaPp][Mm])?")
 EPOCH = "since 1970"
 PER_SECOND = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+PER_DAY = 86_400
+UNITS = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 EPOCH_1900_S, EPOCH_1990_S, EPOCH_2100_S = -2_208_988_800, 631_152_000, 4_102_444_800
+EPOCH_2200_S = 7_258_118_400
 
 
 def formats_of(cell: str) -> tuple[str, ...]:
@@ -94,6 +100,24 @@ def as_text(column: pl.Series) -> pl.Series:
     return column
 
 
+def stray_times(column: pl.Series) -> npt.NDArray[np.bool_]:
+    """Return which dates or times lie outside 1900 to 2199; an empty one does not.
+
+    Their counts are compared, for polars panics where it is to convert or to print far times.
+    """
+    per_second = _per_second(column)
+    first, end = (round(second * per_second) for second in (EPOCH_1900_S, EPOCH_2200_S))
+    inside = column.to_physical().cast(pl.Int64).is_between(first, end, closed="left")
+    return (~inside).fill_null(value=False).to_numpy()
+
+
+def stray_finding(column: pl.Series, stray_T: npt.NDArray[np.bool_]) -> str:
+    """Return what to say of the first of ``stray_T``."""
+    count = column.to_physical()[int(np.argmax(stray_T))]
+    unit = UNITS[column.dtype.time_unit] if isinstance(column.dtype, pl.Datetime) else "days"
+    return f"{count} {unit} {EPOCH} is outside the years 1900 to 2199"
+
+
 def epoch_unit(counts: pl.Series) -> str | None:
     """Return the unit that puts the last time between 1990 and 2100, and none before 1900."""
     least, most = counts.min(), counts.max()
@@ -103,6 +127,12 @@ def epoch_unit(counts: pl.Series) -> str | None:
         if EPOCH_1990_S * per_second <= most <= EPOCH_2100_S * per_second:
             return unit if least >= EPOCH_1900_S * per_second else None
     return None
+
+
+def _per_second(column: pl.Series) -> float:
+    if isinstance(column.dtype, pl.Datetime):
+        return PER_SECOND[UNITS[column.dtype.time_unit]]
+    return 1 / PER_DAY
 
 
 def _unit(sample: list[str]) -> str | None:

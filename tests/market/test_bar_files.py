@@ -1,13 +1,16 @@
 """A folder of price files: which file is a symbol's, and what is said of it."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
 import pytest
 
 from market.bars import DataError
+from market.table_files import TableFiles
 from tests.market.conftest import bar_files
 
 HOUR = np.timedelta64(1, "h")
@@ -87,7 +90,7 @@ def test_what_cannot_be_used_is_told_in_one_line_with_the_file_s_own_names(tmp_p
     )
     bars, report = bar_files(tmp_path, max_dropped=0.4).read("EURUSD")
     assert len(bars) == 2
-    assert report.warnings[0].startswith("rows dropped as bad: price missing or not above 0 1 (fir")
+    assert report.warnings[0].startswith("left out as bad: 1 row with a price missing or not a")
 
 
 def test_a_failing_symbol_leaves_the_others_alone(tmp_path):
@@ -112,12 +115,16 @@ def test_two_files_for_one_symbol_need_a_length_to_choose_by(tmp_path):
 def test_two_files_that_say_the_same_are_refused(tmp_path):
     write(tmp_path)
     write(tmp_path, name="EURUSD.txt")
-    assert refusal(tmp_path) == "EURUSD.csv and EURUSD.txt are both EURUSD; keep one"
+    assert refusal(tmp_path) == (
+        "EURUSD.csv and EURUSD.txt are both EURUSD; join them into one file, or keep one"
+    )
 
 
 def test_a_length_is_never_made_by_resampling(tmp_path):
     assert refusal(write(tmp_path), bar_length="4h") == (
-        "EURUSD.csv: data.bar_length says 4h, the bars come every 1h; bars are not resampled"
+        "EURUSD.csv, row 2, column timestamp: 1h after the bar before, as 100% of the bars come at "
+        "other steps than 4h: data.bar_length says 4h, the bars come every 1h; bars are not "
+        "resampled"
     )
 
 
@@ -134,9 +141,48 @@ def test_names_may_be_taken_apart_by_a_pattern(tmp_path):
     assert source.read("EURUSD")[1].reading.length_named == "1h"
 
 
-def test_a_name_that_cannot_be_a_symbol_is_told(tmp_path):
-    write(tmp_path, name="a b.csv")
-    assert refusal(tmp_path, "a b").startswith("a b.csv: 'a b' cannot be a symbol; rename the file")
+@pytest.mark.parametrize(
+    ("name", "symbol", "shown"),
+    [
+        ("a b", "a_b", "a b"),
+        ("#AAPL", "AAPL", "#AAPL"),
+        ("A" * 250, "A" * 64, "A" * 250),
+        (os.fsdecode(b"\xff\xfe_bad"), "xff_xfe_bad", r"\xff\xfe_bad"),
+        ("esc\x1b[2J", "esc_x1b_2J", r"esc\x1b[2J"),
+        ("nl\nname", "nl_nname", r"nl\nname"),
+        ("\u202e", "u202e", r"\u202e"),
+        ("~~", "file", "~~"),
+    ],
+)
+def test_a_name_that_cannot_be_a_symbol_has_a_safe_one_and_is_told(tmp_path, name, symbol, shown):
+    write(tmp_path, name=f"{name}.csv")
+    assert bar_files(tmp_path).symbols == [symbol]
+    line = f"{shown}.csv: '{shown}' cannot be a symbol; rename the file to at most 64 letters"
+    assert refusal(tmp_path, symbol).startswith(line)
+    with pytest.raises(DataError, match="cannot be a symbol"):
+        bar_files(tmp_path).digest(symbol)
+    source = TableFiles(dir=str(tmp_path))
+    assert source.symbols == [symbol]
+    with pytest.raises(DataError, match="cannot be a symbol") as error:
+        source.table(symbol)
+    assert str(error.value).startswith(line)
+
+
+def test_safe_names_take_no_symbol_s_place_nor_each_other_s(tmp_path):
+    for name in ("AAPL", "#AAPL", "##AAPL", "A" * 64, "A" * 65, "A" * 66):
+        write(tmp_path, name=f"{name}.csv")
+    symbols = ["AAPL", "AAPL-2", "AAPL-3", "A" * 64, "A" * 62 + "-2", "A" * 62 + "-3"]
+    assert bar_files(tmp_path).symbols == TableFiles(dir=str(tmp_path)).symbols == sorted(symbols)
+    assert len(bar_files(tmp_path).bars("AAPL")) == 3
+
+
+def test_a_strange_file_name_of_a_good_symbol_is_printable_in_its_report(tmp_path):
+    write(tmp_path, name="EURUSD\n\x1b.csv")
+    source = bar_files(tmp_path, name_pattern=r"(?P<symbol>[A-Z]+)\s.*")
+    assert source.read("EURUSD")[1].reading.file == r"EURUSD\n\x1b.csv"
+    assert refusal(tmp_path, bar_length="4h", name_pattern=r"(?P<symbol>[A-Z]+)\s.*").startswith(
+        r"EURUSD\n\x1b.csv, row 2"
+    )
 
 
 @pytest.mark.parametrize(("minutes", "n_bars"), [(119, None), (120, 2), (179, 2), (180, 3)])
@@ -186,9 +232,41 @@ def test_a_folder_that_is_missing_or_holds_no_data_is_named(tmp_path):
         bar_files(tmp_path)
 
 
+def test_sub_folders_that_hold_price_files_are_named(tmp_path):
+    for name in ("mt4_headerless", "mt4_header", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("mt4_headerless", "mt4_header"):
+        write(tmp_path / name)
+    for source in (bar_files, lambda folder: TableFiles(dir=str(folder))):
+        with pytest.raises(DataError, match=r" a symbol; look in mt4_header, mt4_headerless$"):
+            source(tmp_path)
+
+
+def test_the_home_of_nobody_is_no_folder():
+    for source in (bar_files, lambda folder: TableFiles(dir=str(folder))):
+        with pytest.raises(DataError, match=r"^~nouser/x: no such folder: no home of that user"):
+            source("~nouser/x")
+
+
 def test_the_digest_is_that_of_the_file(tmp_path):
     source = bar_files(write(tmp_path))
     before = source.digest("EURUSD")
     assert before == source.digest("EURUSD")
     write(tmp_path, TEXT.replace("30", "31"))
     assert source.digest("EURUSD") != before
+
+
+def test_the_digest_is_that_of_the_bytes_that_were_read(tmp_path):
+    source = bar_files(write(tmp_path))
+    _, report = source.read("EURUSD")
+    write(tmp_path, TEXT.replace("30", "31"))
+    assert source.digest("EURUSD") == report.reading.sha256 == sha256(TEXT.encode()).hexdigest()
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "EURUSD.csv")
+    assert refusal(tmp_path) == "EURUSD.csv: is not a file"
+    table = TableFiles(dir=str(tmp_path))
+    for opened in (bar_files(tmp_path).digest, table.digest, table.table):
+        with pytest.raises(DataError, match=r"^EURUSD\.csv: is not a file$"):
+            opened("EURUSD")

@@ -14,11 +14,12 @@ def test_a_packed_table_is_the_table_and_its_symbol_the_name_before_both_endings
     (tmp_path / "EUR.USD.csv.gz").write_bytes(gzip.compress(TEXT))
     files = symbol_files(tmp_path)
     assert list(files) == ["EUR.USD"]
-    assert read_frame(files["EUR.USD"][0]).rows() == [("2024-01-01 00:00:00", 50.5, 1)]
+    (path,) = files["EUR.USD"]
+    assert read_frame(path.read_bytes(), path).rows() == [("2024-01-01 00:00:00", 50.5, 1)]
 
 
 def test_a_packed_table_that_ends_too_soon_is_told_in_one_line(tmp_path):
     path = tmp_path / "EURUSD.csv.gz"
-    path.write_bytes(gzip.compress(TEXT * 50)[:-9])
+    packed = gzip.compress(TEXT * 50)[:-9]
     with pytest.raises(DataError, match=r"^EURUSD\.csv\.gz: cannot be read: [^\n]+$"):
-        read_frame(path)
+        read_frame(packed, path)

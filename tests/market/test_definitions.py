@@ -6,9 +6,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market import definitions
 from market.bars import Bars
 from market.build import build_event_table
 from market.definitions import DefinitionError, definition_of
+from market.events import spaced
 
 CONF = Path(__file__).parents[2] / "conf"
 # As declared, but soon settled.
@@ -76,6 +78,15 @@ def test_a_spacing_whose_chains_have_not_met_leaves_events_unsettled(random_bars
         ({"wavelets": 3}, "features.wavelets: is unknown here"),
         ({"swing_length": 2.5}, "features.swing_length: must be of type int, was 2.5"),
         ({"swing_length": 0}, "features: swing_length must be at least 1, was 0"),
+        (
+            {"zscore_bars": 2**63},
+            "features.zscore_bars: must be at most 10000000, was 9223372036854775808",
+        ),
+        ({"gap_atr": float("nan")}, "features.gap_atr: must be at most 10000000, was nan"),
+        ({"gap_atr": float("inf")}, "features.gap_atr: must be at most 10000000, was inf"),
+        ({"kind": ["smc"]}, "features.kind: ['smc'] is unknown here, known: smc"),
+        ({"kind": {"smc": 1}}, "features.kind: {'smc': 1} is unknown here, known: smc"),
+        ({"a\x1b[2J\n": 1}, "features.'a\\x1b[2J\\n': is unknown here"),
     ],
 )
 def test_what_cannot_be_built_here_is_named(changes, sentence):
@@ -93,5 +104,38 @@ def test_a_missing_key_or_part_is_named():
         definition_of({"features": stored()["features"]}, label())
     with pytest.raises(DefinitionError, match=r"^label.kind: 'table' is unknown here"):
         definition_of(stored(), {"kind": "table"})
-    with pytest.raises(DefinitionError, match=r"^bar_length_s must be a positive number, was -1$"):
-        definition_of(stored() | {"bar_length_s": -1}, label())
+    with pytest.raises(DefinitionError, match=r"^definition: must hold keys, was 'x'$"):
+        definition_of("x", label())
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 1e300, float("inf"), float("nan"), 10**400, "h"])
+def test_a_bar_length_that_is_none_is_refused(seconds):
+    sentence = r"^bar_length_s must be in \(0, 31622400\], was "
+    with pytest.raises(DefinitionError, match=sentence):
+        definition_of(stored() | {"bar_length_s": seconds}, label())
+
+
+@pytest.mark.parametrize("spacing", [400, 10_000_000])
+def test_a_spacing_longer_than_the_history_is_settled_without_a_search(
+    random_bars, monkeypatch, spacing
+):
+    definition = stored(**SHORT)
+    definition["events"]["min_spacing_bars"] = spacing
+    tried = []
+    monkeypatch.setattr(definitions, "spaced", lambda *given: tried.append(given))
+    assert not definition_of(definition, label()).decisions(random_bars(2, 450)).settled_N.any()
+    assert tried == []
+
+
+@given(seed=st.integers(0, 20), spacing=st.integers(1, 30), n_bars=st.integers(150, 700))
+def test_chains_are_one_where_they_are_one_for_every_shift(random_bars, seed, spacing, n_bars):
+    parts = stored(**SHORT)
+    parts["events"]["min_spacing_bars"] = 1
+    definition, bars = definition_of(parts, label()), random_bars(seed, n_bars)
+    state = definition.features.state(bars)
+    bar_N, _ = definition.events.find(state)
+    definition.events.min_spacing_bars = spacing
+    first = max(definition.features.warmup_bars, definition.features.structure_bars)
+    chains = [set(spaced(bar_N[bar_N >= first + shift], spacing)) for shift in range(spacing)]
+    shared = set.intersection(*chains)
+    assert definition._same_events_from(state) == min(shared, default=n_bars)

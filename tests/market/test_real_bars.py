@@ -96,6 +96,11 @@ def test_bars_of_four_hours_are_counted_the_same_way(symbol, gaps):
     assert (report.clock.best, report.warnings) == ("UTC", ())
 
 
+def test_the_daily_pause_of_gold_is_told_from_an_hour_that_is_missing():
+    gaps = read("bars", "XAUUSD")[1].gaps
+    assert (gaps.daily_pauses, gaps.pause_bars) == (1398, 1398)
+
+
 def test_the_first_and_last_hours_are_those_of_the_source():
     bars, report = read("bars", "GBPUSD")
     assert bars.start_T[0] == report.first_utc == np.datetime64("2012-11-16T04:00")

@@ -171,6 +171,65 @@ def test_a_label_end_is_compared_in_utc(tmp_path):
         read(tmp_path, late)
 
 
+@pytest.mark.parametrize(
+    ("unit", "count", "finding"),
+    [
+        ("ms", 2**62, "4611686018427387904 milliseconds"),
+        ("us", -(2**62), "-4611686018427387904 microseconds"),
+        (None, -(2**31), "-2147483648 days"),
+    ],
+)
+def test_a_time_too_far_to_convert_is_told(tmp_path, capfd, unit, count, finding):
+    days, kind = pl.Series([19_000, 19_001, count]), pl.Datetime(unit) if unit else pl.Date
+    times = days.cast(pl.Int64 if unit else pl.Int32).cast(kind)
+    for name in ("timestamp", "label_end"):
+        with pytest.raises(DataError) as error:
+            read_parquet(tmp_path, **{name: times})
+        assert str(error.value).endswith(f"{finding} since 1970 is outside the years 1900 to 2199")
+        assert str(error.value).startswith("EURUSD.parquet, row 3, column ")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_panic_of_the_reader_is_one_line_and_leaves_standard_error_alone(tmp_path, capfd):
+    read_parquet(tmp_path)
+    path, said = tmp_path / "EURUSD.parquet", []
+    whole = path.read_bytes()
+    for cut in range(4, 500, 7):
+        path.write_bytes(whole[:cut] + whole[cut + 5 :])
+        try:
+            TableFiles(dir=str(tmp_path)).table("EURUSD")
+        except DataError as error:
+            said.append(str(error))
+    assert len(said) > 10
+    assert not any("\n" in line for line in said)
+    assert capfd.readouterr().err == ""
+
+
+def test_names_of_columns_are_printable_in_messages(tmp_path):
+    with pytest.raises(
+        DataError, match=r"^EURUSD\.parquet, row 1, column a\\nb: nan, expected a fin"
+    ):
+        read_parquet(tmp_path, **{"a\nb": pl.Series([np.nan, 1.0, 1.0])})
+    with pytest.raises(
+        DataError, match=r"^EURUSD\.parquet, row 1, column \\x1b: 'x', expected a n"
+    ):
+        read_parquet(tmp_path, **{"\x1b": pl.Series(["x", "1", "2"])})
+
+
+def test_a_cell_with_a_line_break_is_told_in_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"row 1, column label: 7\\n, expected 0, 1 or empty$"):
+        read_parquet(tmp_path, label=pl.Series(["7\n", "1", "0"]))
+
+
+def test_the_digest_is_that_of_the_bytes_that_were_read(tmp_path):
+    read(tmp_path, TEXT)
+    files = TableFiles(dir=str(tmp_path))
+    before = files.digest("EURUSD")
+    files.table("EURUSD")
+    (tmp_path / "EURUSD.csv").write_text(TEXT.replace("50.5", "50.6"))
+    assert files.digest("EURUSD") == before
+
+
 def test_the_digest_is_that_of_the_file(tmp_path):
     read(tmp_path, TEXT)
     files = TableFiles(dir=str(tmp_path))

@@ -177,7 +177,7 @@ def test_a_manifest_that_does_not_say_how_is_refused(copied, market, change, sen
             "EURUSD, row 2501, column time: a second, different",
         ),
         (lambda f: f.with_columns(LOW=-pl.col("LOW")), "EURUSD, row 1, column low: -1."),
-        (lambda f: f.with_columns(LOW=pl.col("LOW") * 2), "EURUSD, row 1, column high: 1."),
+        (lambda f: f.with_columns(LOW=pl.col("LOW") * 2), "EURUSD: high and low look swapped: "),
         (lambda f: f.with_columns(CLOSE=pl.lit("high")), "EURUSD, row 1, column CLOSE: 'high'"),
         (lambda f: f.head(1), "EURUSD: 1 usable bars in 1 rows, at least 2 are needed"),
         (lambda f: f.to_numpy(), "EURUSD: bars must be market.bars.Bars or a polars or pandas Dat"),

@@ -1,6 +1,7 @@
 """Bars put right: what comes back exactly, what is counted, and what stops a symbol."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -281,7 +282,9 @@ def test_fewer_than_two_bars_are_refused(rows):
 def test_a_length_that_contradicts_the_bars_is_refused(minutes, found):
     file = [(MONDAY + t * minutes * MINUTE, 1, 1, 1, 1, 1) for t in range(50)]
     assert refusal(file) == (
-        f"EURUSD.csv: data.bar_length says 1h, the bars come every {found}; bars are not resampled"
+        f"EURUSD.csv, row 2, column Date + Time: {found} after the bar before, as 100% of the bars "
+        f"come at other steps than 1h: data.bar_length says 1h, the bars come every {found}; bars "
+        "are not resampled"
     )
     assert check(file, length=minutes * MINUTE)[1].reading.length_from == "as set"
 
@@ -289,14 +292,79 @@ def test_a_length_that_contradicts_the_bars_is_refused(minutes, found):
 def test_a_length_that_only_part_of_the_bars_have_is_refused():
     steps = np.tile([60, 60, 30, 30], 20)
     file = [(MONDAY + t * MINUTE, 1, 1, 1, 1, 1) for t in np.cumsum(steps).tolist()]
-    assert refusal(file).startswith("EURUSD.csv: data.bar_length says 1h, the bars come every 30mi")
+    assert refusal(file).startswith("EURUSD.csv, row 3, column Date + Time: 30min after the bar ")
+
+
+def two_lengths(first_min, second_min, n_first=130, n_second=120):
+    """Bars of one length and then of another, newest first."""
+    minutes = np.cumsum([*[first_min] * n_first, *[second_min] * n_second])
+    return [(MONDAY + t * MINUTE, 1, 1, 1, 1, 1) for t in minutes.tolist()][::-1]
+
+
+@pytest.mark.parametrize(
+    ("file", "usual", "row", "came", "share"),
+    [
+        (two_lengths(60, 30), "1h", 120, "30min", "48%"),
+        (two_lengths(60, 30, 120, 130), "30min", 249, "1h", "48%"),
+        (two_lengths(60, 240), "1h", 120, "4h", "48%"),
+        (two_lengths(60, 30, 120, 7), "1h", 7, "30min", "6%"),
+    ],
+)
+def test_bars_of_two_lengths_are_refused_however_the_length_is_known(file, usual, row, came, share):
+    said = (
+        f"EURUSD.csv, row {row}, column Date + Time: {came} after the bar before, as {share} of "
+        f"the bars come at other steps than {usual}"
+    )
+    more, what = "bars of more than one length", "keep a file per bar length"
+    missing = ", or set data.bar_length where bars are only missing"
+    assert refusal(file, length=None) == f"{said}: {more}; {what}{missing}"
+    length = {"1h": HOUR, "30min": HOUR / 2}[usual]
+    if came == "30min":
+        assert refusal(file, length=length) == f"{said} (data.bar_length): {more}; {what}"
+    else:
+        told = check(file, length=length)[1].warnings[0]
+        assert re.match(r"bars of more than one length\? 1(19|20) steps in a row from ", told)
+        assert told.endswith(f"are longer than {usual}, most of them {came}; {what}")
+
+
+def test_longer_bars_before_shorter_ones_are_no_daily_pauses():
+    hours = np.cumsum([4] * 1000 + [1] * 4000)
+    file = [(MONDAY + hour * HOUR, 1, 2, 1, 1.5, 1 + hour) for hour in hours.tolist()]
+    assert "20% of the bars come at other steps than 1h" in refusal(file, length=None)
+    report = check(file)[1]
+    assert report.gaps.daily_pauses == 0
+    assert report.warnings[0].startswith("bars of more than one length? 999 steps in a row")
+
+
+def test_bars_that_are_sparse_at_uneven_steps_are_read_where_the_length_is_set():
+    hours = np.cumsum([1, 1, 1] * 40 + [2, 3, 4] * 60)
+    file = [(MONDAY + hour * HOUR, 1, 2, 1, 1.5, 1) for hour in hours.tolist()]
+    assert "set data.bar_length where bars are only missing" in refusal(file, length=None)
+    assert not [text for text in check(file)[1].warnings if "more than one length" in text]
+
+
+def test_few_short_steps_and_few_bars_far_apart_are_no_second_length():
+    assert check(two_lengths(60, 30, 120, 5), length=None)[0].length == HOUR
+    assert check(two_lengths(60, 240, 130, 100), length=None)[0].length == HOUR
+
+
+def test_a_bar_cut_short_by_the_next_is_complete_when_that_begins():
+    starts = [MONDAY + (t * 4 - (t >= 30)) * HOUR for t in range(60)]
+    bars, _ = check([(start, 1, 2, 1, 1.5, 1) for start in starts], length=None)
+    assert bars.length == 4 * HOUR
+    assert (bars.close_time_T[:-1] <= bars.start_T[1:]).all()
+    assert np.diff(bars.close_time_T).min() == 3 * HOUR
+    for cut in (0, 1, 30, 31):
+        past = bars.until(cut)
+        assert (past.close_time_T[:-1] == bars.close_time_T[:cut][:-1]).all()
+        assert (past.close_time_T[-1:] == past.start_T[-1:] + bars.length).all()
 
 
 def test_a_length_may_be_set_where_bars_are_often_missing():
     hours = np.cumsum(np.tile([1, 2, 2], 30))
     file = [(MONDAY + hour * HOUR, 1, 1, 1, 1, 1) for hour in hours.tolist()]
     assert check(file)[0].length == HOUR
-    assert check(file, length=None)[0].length == 2 * HOUR
+    assert "bars of more than one length; keep a file" in refusal(file, length=None)
 
 
 def test_a_file_name_that_says_another_length_is_a_warning():
@@ -306,3 +374,70 @@ def test_a_file_name_that_says_another_length_is_a_warning():
         "is the right file",
     )
     assert check(walk(1, 50), named_length=HOUR)[1].warnings == ()
+
+
+def test_a_time_far_in_the_future_is_taken_for_a_wrong_year():
+    file = walk(1, 10)
+    file[7] = (np.datetime64("2062-01-01", "us"), *file[7][1:])
+    assert refusal(file).endswith("it is 2026-01-01 00:00 UTC; is it a wrong year?")
+
+
+def test_high_and_low_swapped_throughout_are_named_with_the_settings_that_mend_it():
+    file = [(*row[:2], row[3], row[2], *row[4:]) for row in walk(1, 50)]
+    assert refusal(file) == (
+        "EURUSD.csv: high and low look swapped: high is below low in 50 of 50 rows; if so set "
+        "data.columns.high=Low data.columns.low=High"
+    )
+
+
+def test_open_and_close_swapped_are_named_with_the_settings_that_mend_it():
+    file = [(row[0], row[4], *row[2:4], row[1], row[5]) for row in walk(1, 100)]
+    assert check(walk(1, 100))[1].warnings == ()
+    assert (
+        check(file)[1].warnings[0].endswith("set data.columns.open=Close data.columns.close=Open")
+    )
+
+
+@pytest.mark.parametrize(("nightly", "advice"), [(0, False), (9, True)])
+def test_fillers_of_a_closed_market_are_counted_and_ask_for_nothing(nightly, advice):
+    file = []
+    for t, row in enumerate(walk(1, 480)):
+        file.append(row if t % 24 >= nightly or t == 0 else (row[0], *[file[-1][4]] * 4, 0.0))
+        if t % 120 == 119:
+            file += [(row[0] + h * HOUR, *[file[-1][4]] * 4, 0.0) for h in range(1, 49)]
+    _, report = check(file)
+    fillers = report.reading.repairs["fillers, left out"]
+    assert (fillers > 192, advice) == (advice, advice)
+    told = next(text for text in report.warnings if "stand still without" in text)
+    assert told.endswith("livelier market") == advice
+    assert "of them while the market is closed (weekends, holidays)" in told
+
+
+def test_a_file_without_a_volume_column_is_not_one_of_zeros():
+    file = [(*row[:5], 0.0) for row in walk(1, 50)]
+    _, report = check(file)
+    assert (report.zero_volume_bars, report.constant_volume, report.warnings) == (0, None, ())
+    columns = dict(FORMAT.columns) | {"volume": "Vol"}
+    made = dataclasses.replace(raw(file), format=dataclasses.replace(FORMAT, columns=columns))
+    assert check(made)[1].warnings == ("volume is 0 in every bar; it says nothing",)
+    assert check(made)[1].zero_volume_bars == 50
+
+
+def test_rows_dropped_are_told_in_words():
+    file = walk(1, 100)
+    for t in (20, 30):
+        file[t] = (*file[t][:3], -1.0, *file[t][4:])
+    assert check(file)[1].warnings == (
+        "left out as bad: 2 rows with a price missing or not above 0 (first in row 21); mend them "
+        "at their source",
+    )
+
+
+def test_a_saturday_alone_is_a_closed_market_and_a_thursday_is_not():
+    for day, closed in ((5, 8), (3, 0)):
+        file = [(MONDAY + t * 24 * HOUR, *row[1:]) for t, row in enumerate(walk(1, 60))]
+        for t in range(day, 60, 7):
+            file[t] = (file[t][0], *[file[t - 1][4]] * 4, 0.0)
+        _, report = check(file, length=24 * HOUR)
+        assert report.reading.repairs["fillers, left out"] == 8 + (day == 3)
+        assert report.reading.closed_fillers == closed

@@ -160,3 +160,26 @@ def test_the_largest_return_is_found_with_its_bar():
     report = report_of(made)
     assert report.largest_return == pytest.approx(0.05, abs=1e-3)
     assert report.largest_return_at_utc in (MONDAY + 700 * HOUR, MONDAY + 701 * HOUR)
+
+
+def test_opens_that_equal_the_close_before_show_columns_that_are_swapped():
+    made = bars()
+    swapped = dataclasses.replace(made, open_T=made.close_T, close_T=made.open_T)
+    assert (
+        told(report_of(swapped), "open and close look swapped")[0] == report_of(swapped).warnings[0]
+    )
+    still = dataclasses.replace(made, open_T=made.low_T, close_T=made.low_T)
+    assert not told(report_of(still), "open and close look swapped")
+
+
+def test_the_gravest_warning_comes_first_and_the_volume_last():
+    made = without(bars(), np.arange(300, 450))
+    for values_T in (made.open_T, made.high_T, made.low_T, made.close_T):
+        values_T[600:] *= 2
+    made.high_T[500] *= 1.1
+    made.start_T[10] += np.timedelta64(23, "m")
+    made.volume_T[:] = 3
+    signs = ["multiplied by", "spikes", "are missing", "start off", "volume is 3"]
+    warnings = report_of(made).warnings
+    assert len(warnings) == len(signs)
+    assert all(sign in text for sign, text in zip(signs, warnings, strict=True))

@@ -81,7 +81,7 @@ def test_the_sentence_says_what_was_seen_and_what_to_do():
     )
     after = evidence(week("Europe/Helsinki"), zone_is_set=True).sentence
     assert "after conversion the times look like Europe/Helsinki" in after
-    assert "not UTC, in 100% of weeks; check data.time_zone (" in after
+    assert "not UTC, in 100% of weeks; check data.time_zone and the file (" in after
 
 
 def test_reading_the_file_by_the_clock_named_leaves_nothing_to_say():
@@ -133,7 +133,7 @@ def test_a_clock_that_changes_in_mid_file_is_told_with_the_quarter():
     found = evidence(dataclasses.replace(early, **mixed))
     assert [(change.quarter, change.hours) for change in found.changes] == [("2024-Q2", 1)]
     assert found.looks_wrong
-    assert "the day begins +1 h from 2024-Q2 on; if so split the file there" in found.sentence
+    assert "the day begins 1 h later from 2024-Q2 on; if so split the file there" in found.sentence
 
 
 def test_where_nothing_can_be_told_nothing_is_claimed():

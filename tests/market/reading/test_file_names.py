@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from market.bars import DataError
 from market.reading.file_names import bar_length, named, price_files
+from market.reading.safe_names import SYMBOL, printable, symbol_keys
 
 MINUTES = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440, "1w": 10_080, None: None}
 NAMES = {
@@ -138,9 +139,19 @@ def test_the_price_files_of_a_folder_are_listed_by_symbol(tmp_path):
         (tmp_path / name).touch()
     files = price_files(tmp_path, None)
     assert sorted(files) == ["EURUSD", "US30", "x"]
-    assert [path.name for path, _ in files["EURUSD"]] == ["EURUSD.parquet", "EURUSD_H1.csv"]
-    assert [minutes(length) for _, length in files["EURUSD"]] == [None, 60]
+    assert [file.path.name for file in files["EURUSD"]] == ["EURUSD.parquet", "EURUSD_H1.csv"]
+    assert [minutes(file.length) for file in files["EURUSD"]] == [None, 60]
     assert list(price_files(tmp_path, "(?P<symbol>U.*)")) == ["US30"]
+
+
+@given(names=st.sets(st.text(st.characters(exclude_characters="/\0"), max_size=80), max_size=8))
+def test_every_name_is_listed_under_a_symbol_of_its_own(names):
+    keys = symbol_keys(names)
+    assert keys.keys() == names
+    assert len(set(keys.values())) == len(names)
+    assert all(SYMBOL.fullmatch(key) for key in keys.values())
+    assert all(keys[name] == name for name in names if SYMBOL.fullmatch(name))
+    assert all(printable(name).isprintable() for name in names)
 
 
 def test_one_file_may_stand_for_a_folder(tmp_path):
@@ -155,3 +166,13 @@ def test_a_folder_that_is_missing_or_holds_no_price_file_is_named(tmp_path):
         price_files(tmp_path / "nowhere", None)
     with pytest.raises(DataError, match=r": no \.parquet or \.csv file named after a symbol$"):
         price_files(tmp_path, None)
+
+
+def test_notes_are_no_price_files_and_archives_are_to_be_unpacked(tmp_path):
+    for name in ("notes.txt", "Info.txt", "index.txt", "ETHUSDT.zip", "GBPUSD.xlsx"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as error:
+        price_files(tmp_path, None)
+    assert str(error.value).endswith("; unpack ETHUSDT.zip first; save GBPUSD.xlsx as CSV first")
+    (tmp_path / "index.csv").touch()
+    assert list(price_files(tmp_path, None)) == ["index"]

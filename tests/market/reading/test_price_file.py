@@ -359,3 +359,17 @@ def test_files_as_their_sources_ship_them_are_read(name, n_rows, first, kind):
     assert (np.diff(bars.start_T) > np.timedelta64(0)).all()
     assert ((bars.high_T >= bars.close_T) & (bars.low_T <= bars.open_T) & (bars.low_T > 1)).all()
     assert bars.volume_T.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("Datum;Zeit;open;high;low;last", "21.03.2019;03:00;1,1;1,2;1,0;1,15"),
+        ("time,open,high,low,close,last", "3/21/19 3:00,1.1,1.2,1.0,1.15,9"),
+    ],
+)
+def test_german_names_a_last_price_and_years_of_two_digits_are_read(tmp_path, head, row):
+    bars = read(tmp_path, f"{head}\n{row}\n".encode())
+    assert bars.start_T[0] == np.datetime64("2019-03-21T03:00")
+    assert bars.close_T[0] == 1.15
+    assert "volume" not in bars.format.columns

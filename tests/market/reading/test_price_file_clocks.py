@@ -62,3 +62,17 @@ def test_a_clock_that_is_set_comes_before_one_the_header_notes(tmp_path):
     text = "Time (EET),open,high,low,close\n2020-07-01 12:00,1,1,1,1\n"
     assert read(tmp_path, text).start_T[0] == np.datetime64("2020-07-01T09:00")
     assert read(tmp_path, text, time_zone="UTC").start_T[0] == np.datetime64("2020-07-01T12:00")
+
+
+@pytest.mark.parametrize("name", ["Gmt time", "time_utc", "TimeUTC", "Time (UTC)", "UTC Time"])
+def test_utc_in_the_header_comes_before_a_clock_that_is_set(tmp_path, name):
+    text = f"{name},open,high,low,close\n2020-07-01 12:00,1,1,1,1\n"
+    bars = read(tmp_path, text, time_zone="Europe/Helsinki")
+    assert bars.start_T[0] == np.datetime64("2020-07-01T12:00")
+    assert bars.format.time_zone.endswith(" (in the header)")
+
+
+@pytest.mark.parametrize(("zone", "hour"), [(None, 10), ("UTC+3", 9)])
+def test_an_offset_in_the_header_gives_way_to_a_clock_that_is_set(tmp_path, zone, hour):
+    text = "Time (UTC+2),open,high,low,close\n2020-07-01 12:00,1,1,1,1\n"
+    assert read(tmp_path, text, time_zone=zone).start_T[0] == np.datetime64(f"2020-07-01T{hour:02}")

@@ -28,6 +28,13 @@ def parquet(**columns):
     return file.getvalue()
 
 
+def far(unit, count):
+    """Two times, the second so many ``unit`` (or days) since 1970."""
+    if unit is None:
+        return pl.Series([18_000, count], dtype=pl.Int32).cast(pl.Date)
+    return pl.Series([10**12, count], dtype=pl.Int64).cast(pl.Datetime(unit))
+
+
 def read(folder, content, **options):
     path = folder / "EURUSD.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -72,6 +79,18 @@ def refusal(folder, content, **options):
         (parquet()[:-1], ": cannot be read: parquet: "),
         (parquet()[: len(parquet()) // 2], ": cannot be read: parquet: "),
         (parquet(time=[[1], [2]]), ", column time: holds List(Int64), expected times such as"),
+        (parquet(time=[None, None]), ", column time: is empty, expected times such as 2024-"),
+        (parquet(time=pl.Series([None, np.nan], dtype=pl.Float64)), ", column time: is empty, exp"),
+        (parquet(time=pl.Series([None, None], dtype=pl.Datetime("us"))), ", column time: is empty"),
+        (parquet(time=pl.Series([None, None], dtype=pl.Int64)), ", column time: is empty, exp"),
+        (parquet(time=["", "n/a"]), ", column time: is empty, expected times such as"),
+        (parquet(time=far("ms", 2**62)), ", row 2, column time: 4611686018427387904 milliseconds "
+         "since 1970 is outside the years 1900 to 2199"),
+        (parquet(time=far("us", -(2**62))), ", row 2, column time: -4611686018427387904 microsec"),
+        (parquet(time=far("ns", -(2**62))), ", row 2, column time: -4611686018427387904 nanosec"),
+        (parquet(time=far("ms", 2**62).dt.replace_time_zone("UTC")), ", row 2, column time: 46116"),
+        (parquet(time=far(None, 2**31 - 1)), ", row 2, column time: 2147483647 days since 1970 is"),
+        (parquet(time=["0:00", "1:00"], date=far(None, -(2**31))), ", row 2, column date: -214748"),
         (parquet(close=[True, False]), ", column close: holds Boolean, expected a price above 0"),
         (parquet(close=["1", "x"]), ", row 2, column close: 'x', expected a price above 0"),
         ("hello\nworld\n", ": no separator in 'hello'; say which with data.separator"),
@@ -102,8 +121,14 @@ def test_a_file_that_holds_no_table_of_prices_is_told_in_one_line(tmp_path, cont
         (",1.5,", ",oops,", ", row 2, column high: 'oops', expected a price above 0"),
         (",1.5,", ",1-5,", ", row 2, column high: '1-5', expected a price above 0"),
         (",4\n", ",4M\n", ", row 2, column volume: '4M', expected a volume of 0 or more"),
-        ("close", "last", ": no column close; found time, open, high, low, last, volume; say which "
+        ("close", "shut", ": no column close; found time, open, high, low, shut, volume; say which "
          "it is with data.columns.close=..."),
+        ("2020-01-02 01:00,1.2", "Time,open", ", row 2, column time: the header again: files app"),
+        ("2020-01-02 01:00", "########", ", row 2, column time: '########', as Excel shows what a"),
+        (",1.5,", ",#####,", ", row 2, column high: '#####', as Excel shows what a narrow column"),
+        (",1.2,1.4,5\n", "\n", ", row 3: number of fields is 3, expected 6 as in the header; it is "
+         "the last row: cut off?"),
+        ("2020-01-02", "1/2/20", ", column time: '1/2/20 00:00' may be day or month first, a"),
         ("time", "when", ": no column time; found when, open, high"),
         ("close", "adj close", ": no column close; found"),
         ("volume", "OPEN", ": columns open and OPEN (positions 2 and 6) could both be open; say"),
@@ -174,6 +199,27 @@ def test_a_panic_of_the_reader_leaves_standard_error_alone(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_names_of_columns_are_printable_in_messages_and_matched_as_they_stand(tmp_path):
+    frame = pl.DataFrame({"wh\nen": [1577955600], "\x1b[2J": [1.0], "\u202e": [2.0], "c": [1.5]})
+    frame.with_columns(h=pl.lit(2.0), l=pl.lit(1.0)).write_parquet(tmp_path / "EURUSD.csv")
+    content = (tmp_path / "EURUSD.csv").read_bytes()
+    assert refusal(tmp_path, content) == (
+        r": no column time, open; found wh\nen, \x1b[2J, \u202e, c, h, l; say which it is with "
+        "data.columns.time=... (data.columns.date=... too where the date stands apart)"
+    )
+    said = {"time": "wh\nen", "open": "\x1b[2J"}
+    found = read(tmp_path, content, columns=said).format
+    assert (found.columns["time"], found.columns["open"]) == (r"wh\nen", r"\x1b[2J")
+    assert found.ignored == (r"\u202e",)
+    line = refusal(tmp_path, content, columns=said | {"close": "x\ny"})
+    assert line.startswith(r": data.columns.close=x\ny is no one column; found wh\nen, \x1b[2J, ")
+
+
+def test_a_clock_in_a_header_is_found_beside_strange_signs(tmp_path):
+    text = TEXT.replace("time,", "time\u00a0utc,")
+    assert read(tmp_path, text).format.time_zone == "UTC (in the header)"
+
+
 BYTES = st.sampled_from(
     [TEXT.encode(), TEXT.encode("utf-16"), gzip.compress(TEXT.encode(), mtime=0)]
 )
@@ -209,3 +255,14 @@ def test_options_that_cannot_be_meant_are_refused_by_their_key(options, finding)
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
         ReadOptions(**options)
     assert str(error.value).startswith(finding)
+
+
+def test_dates_that_repeat_ask_for_the_time_of_day(tmp_path):
+    rows = [f"2020-01-0{day};0{hour}:00;1;1;1;1" for day in (1, 2) for hour in range(5)]
+    text = "\n".join(["Datum;Stunde;open;high;low;close", *rows])
+    assert refusal(tmp_path, text) == (
+        ", column Datum: holds only dates, and most rows repeat one; say where the time of day is "
+        "with data.columns.date=Datum data.columns.time=Stunde, or keep a file per symbol"
+    )
+    said = {"date": "Datum", "time": "Stunde"}
+    assert read(tmp_path, text, columns=said).start_T[1] == np.datetime64("2020-01-01T01:00")
