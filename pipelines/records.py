@@ -50,7 +50,7 @@ PARTS = (
 def run_name(
     name: str, started: datetime, *, n_symbols: int, n_selected: int | None, simulated: bool
 ) -> str:
-    """Return a name that tells runs apart in a narrow column: first when, then what came of it.
+    """Return a name that tells runs apart in a narrow column: first what came of it, then when.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def run_name(
     moment = started.astimezone(UTC).strftime("%m-%d %H:%M:%S")
     outcome = f"{n_symbols} symbols" if n_selected is None else f"{n_selected}/{n_symbols} selected"
     market = " · simulated" if simulated else ""
-    return f"{moment} {outcome}{market} · {name}"
+    return f"{outcome} · {moment}{market} · {name}"
 
 
 def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool) -> RunStart:

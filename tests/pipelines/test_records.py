@@ -78,13 +78,13 @@ REFUSED = {"selected_model": None, "reason": "No models met quality criteria"}
 WEAK = result("MLP", history={**result()["history"], "test_accuracy": 0.4})
 
 
-def test_a_runs_name_says_when_then_what_came_of_it():
+def test_a_runs_name_says_what_came_of_it_then_when():
     started = datetime(2026, 11, 21, 4, 42, 9, tzinfo=UTC)
     name = records.run_name("fx_h1", started, n_symbols=11, n_selected=2, simulated=False)
-    assert name == "11-21 04:42:09 2/11 selected · fx_h1"
+    assert name == "2/11 selected · 11-21 04:42:09 · fx_h1"
     there = started.astimezone(timezone(timedelta(hours=5)))
     name = records.run_name("fx_h1", there, n_symbols=11, n_selected=None, simulated=True)
-    assert name == "11-21 04:42:09 11 symbols · simulated · fx_h1"
+    assert name == "11 symbols · 11-21 04:42:09 · simulated · fx_h1"
 
 
 def test_the_gains_are_over_no_skill_and_positive_is_better():

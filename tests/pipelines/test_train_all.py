@@ -221,7 +221,8 @@ def test_mlflow_has_a_parent_and_a_child_per_symbol_and_model_all_ended(client, 
         assert run.data.tags["data"] == "simulated"
     for run in children.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert parent.info.run_name.endswith("2/2 selected · simulated · smoke")
+    assert parent.info.run_name.startswith("2/2 selected · ")
+    assert parent.info.run_name.endswith(" · simulated · smoke")
     assert parent.data.params["models.lstm.max_epochs"] == "1"
     logged = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert logged == {"data", "leaderboard.csv", "manifest.json"}
