@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from market.bars import FloatArray
+from market.bars import Bars, FloatArray
 from market.definitions import Definition, DefinitionError, definition_of
 from selection.deployed_files import DeploymentError, open_model, read_manifest, refusals
 from selection.given import closed_bars, feature_rows
@@ -182,17 +182,7 @@ class DeployedModels:
         if threshold is None:
             raise DeploymentError(f"{symbol}: the manifest gives no decision_threshold")
         closed = closed_bars(symbol, bars, length=length, now=now)
-        history = definition.features.history_bars
-        if len(closed) < history:
-            raise DeploymentError(
-                f"{symbol}: {len(closed)} closed bars, at least {history} are needed for its "
-                "features to settle; give more history"
-            )
-        if definition.bar_length not in (None, closed.length):
-            raise DeploymentError(
-                f"{symbol}: bars of {_minutes(closed.length)} minutes were given, the model was "
-                f"trained on {_minutes(definition.bar_length)}"
-            )
+        _check_history(closed, definition)
         found = definition.decisions(closed)
         # The events that a settled one looks back on must be settled themselves.
         first_settled = int(np.argmax(found.settled_N)) if found.settled_N.any() else len(found)
@@ -232,6 +222,20 @@ class DeployedModels:
         if definition.features.names != self._model(symbol).names_F:
             raise DeploymentError(f"{symbol}: this version makes other features than the model's")
         return definition
+
+
+def _check_history(closed: Bars, definition: Definition) -> None:
+    history = definition.features.history_bars
+    if len(closed) < history:
+        raise DeploymentError(
+            f"{closed.symbol}: {len(closed)} closed bars, at least {history} are needed for its "
+            "features to settle; give more history"
+        )
+    if definition.bar_length not in (None, closed.length):
+        raise DeploymentError(
+            f"{closed.symbol}: bars of {_minutes(closed.length)} minutes were given, the model was "
+            f"trained on {_minutes(definition.bar_length)}"
+        )
 
 
 def _minutes(length: np.timedelta64 | None) -> str:

@@ -120,7 +120,13 @@ def checked(
         raise DataError(
             f"{raw.file}: {len(bars)} usable bars in {len(raw):,} rows, at least 2 are needed"
         )
-    reading = FileReading(
+    return bars, report_of(bars, _reading(raw, found, length_from, named_length))
+
+
+def _reading(
+    raw: RawBars, found: _Findings, length_from: str, named_length: np.timedelta64 | None
+) -> FileReading:
+    return FileReading(
         file=raw.file,
         sha256=raw.sha256,
         format=raw.format,
@@ -135,7 +141,6 @@ def checked(
             for reason, bad in found.bad.items()
         },
     )
-    return bars, report_of(bars, reading)
 
 
 def _check_future(raw: RawBars, now_utc: np.datetime64) -> None:

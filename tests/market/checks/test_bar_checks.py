@@ -1,64 +1,23 @@
 """Bars put right: what comes back exactly, what is counted, and what stops a symbol."""
 
 import dataclasses
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.bars import DataError
-from market.checks.bar_checks import checked
-from market.reading.raw_bars import FIELDS, FileFormat, RawBars
-
-HOUR = np.timedelta64(3_600_000_000, "us")
-MINUTE = np.timedelta64(60_000_000, "us")
-NOW = np.datetime64("2026-01-01", "us")
-MONDAY = np.datetime64("2024-01-01", "us")
-FORMAT = FileFormat(
-    "CSV", "utf-8", "comma", None, True, "ISO", "UTC (none is given)",
-    {"time": "Date + Time", "open": "Open", "high": "High", "low": "Low", "close": "Close"}, (),
-)  # fmt: skip
-
-
-def raw(rows):
-    """A file whose rows are (start, open, high, low, close, volume)."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    start_T = np.array(columns[0], dtype="datetime64[us]")
-    values = [np.array(column, dtype=float) for column in columns[1:]]
-    return RawBars(Path("EURUSD.csv"), start_T, *values, np.arange(1, len(rows) + 1), FORMAT)
-
-
-def rows_of(bars):
-    columns = (getattr(bars, "start_T" if f == "time" else f"{f}_T") for f in FIELDS)
-    return list(zip(*columns, strict=True))
-
-
-def walk(seed, n_bars=360):
-    """Hourly bars, Monday to Friday, with volume; high and low are those of open and close."""
-    rng = np.random.default_rng(seed)
-    close_T = 100.0 + np.cumsum(rng.normal(0, 0.1, n_bars))
-    open_T = np.concatenate([[100.0], close_T[:-1]]) + 0.01
-    t = np.arange(n_bars)
-    start_T = MONDAY + (t + t // 120 * 48) * HOUR
-    top_T, bottom_T = np.maximum(open_T, close_T), np.minimum(open_T, close_T)
-    return list(zip(start_T, open_T, top_T, bottom_T, close_T, 1.0 + t, strict=True))
-
-
-def check(rows, length=HOUR, max_dropped=0.02, now_utc=NOW, **more):
-    file = rows if isinstance(rows, RawBars) else raw(rows)
-    return checked(
-        file, symbol="EURUSD", length=length, max_dropped=max_dropped, now_utc=now_utc, **more
-    )
-
-
-def refusal(rows, **more):
-    with pytest.raises(DataError) as error:
-        check(rows, **more)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+from tests.market.checks.rows import (
+    FORMAT,
+    HOUR,
+    MINUTE,
+    MONDAY,
+    check,
+    raw,
+    refusal,
+    rows_of,
+    walk,
+)
 
 
 def corrupted(rows, seed):
@@ -276,104 +235,6 @@ def test_a_time_in_the_future_is_named_with_what_may_be_the_cause():
 def test_fewer_than_two_bars_are_refused(rows):
     expected = f"EURUSD.csv: {len(rows[:1])} usable bars in {len(rows)} rows, at least 2 are needed"
     assert refusal(rows, length=None) == refusal(rows) == expected
-
-
-@pytest.mark.parametrize(("minutes", "found"), [(5, "5min"), (120, "2h"), (1440, "1d")])
-def test_a_length_that_contradicts_the_bars_is_refused(minutes, found):
-    file = [(MONDAY + t * minutes * MINUTE, 1, 1, 1, 1, 1) for t in range(50)]
-    assert refusal(file) == (
-        f"EURUSD.csv, row 2, column Date + Time: {found} after the bar before, as 100% of the bars "
-        f"come at other steps than 1h: data.bar_length says 1h, the bars come every {found}; bars "
-        "are not resampled"
-    )
-    assert check(file, length=minutes * MINUTE)[1].reading.length_from == "as set"
-
-
-def test_a_length_that_only_part_of_the_bars_have_is_refused():
-    steps = np.tile([60, 60, 30, 30], 20)
-    file = [(MONDAY + t * MINUTE, 1, 1, 1, 1, 1) for t in np.cumsum(steps).tolist()]
-    assert refusal(file).startswith("EURUSD.csv, row 3, column Date + Time: 30min after the bar ")
-
-
-def two_lengths(first_min, second_min, n_first=130, n_second=120):
-    """Bars of one length and then of another, newest first."""
-    minutes = np.cumsum([*[first_min] * n_first, *[second_min] * n_second])
-    return [(MONDAY + t * MINUTE, 1, 1, 1, 1, 1) for t in minutes.tolist()][::-1]
-
-
-@pytest.mark.parametrize(
-    ("file", "usual", "row", "came", "share"),
-    [
-        (two_lengths(60, 30), "1h", 120, "30min", "48%"),
-        (two_lengths(60, 30, 120, 130), "30min", 249, "1h", "48%"),
-        (two_lengths(60, 240), "1h", 120, "4h", "48%"),
-        (two_lengths(60, 30, 120, 7), "1h", 7, "30min", "6%"),
-    ],
-)
-def test_bars_of_two_lengths_are_refused_however_the_length_is_known(file, usual, row, came, share):
-    said = (
-        f"EURUSD.csv, row {row}, column Date + Time: {came} after the bar before, as {share} of "
-        f"the bars come at other steps than {usual}"
-    )
-    more, what = "bars of more than one length", "keep a file per bar length"
-    missing = ", or set data.bar_length where bars are only missing"
-    assert refusal(file, length=None) == f"{said}: {more}; {what}{missing}"
-    length = {"1h": HOUR, "30min": HOUR / 2}[usual]
-    if came == "30min":
-        assert refusal(file, length=length) == f"{said} (data.bar_length): {more}; {what}"
-    else:
-        told = check(file, length=length)[1].warnings[0]
-        assert re.match(r"bars of more than one length\? 1(19|20) steps in a row from ", told)
-        assert told.endswith(f"are longer than {usual}, most of them {came}; {what}")
-
-
-def test_longer_bars_before_shorter_ones_are_no_daily_pauses():
-    hours = np.cumsum([4] * 1000 + [1] * 4000)
-    file = [(MONDAY + hour * HOUR, 1, 2, 1, 1.5, 1 + hour) for hour in hours.tolist()]
-    assert "20% of the bars come at other steps than 1h" in refusal(file, length=None)
-    report = check(file)[1]
-    assert report.gaps.daily_pauses == 0
-    assert report.warnings[0].startswith("bars of more than one length? 999 steps in a row")
-
-
-def test_bars_that_are_sparse_at_uneven_steps_are_read_where_the_length_is_set():
-    hours = np.cumsum([1, 1, 1] * 40 + [2, 3, 4] * 60)
-    file = [(MONDAY + hour * HOUR, 1, 2, 1, 1.5, 1) for hour in hours.tolist()]
-    assert "set data.bar_length where bars are only missing" in refusal(file, length=None)
-    assert not [text for text in check(file)[1].warnings if "more than one length" in text]
-
-
-def test_few_short_steps_and_few_bars_far_apart_are_no_second_length():
-    assert check(two_lengths(60, 30, 120, 5), length=None)[0].length == HOUR
-    assert check(two_lengths(60, 240, 130, 100), length=None)[0].length == HOUR
-
-
-def test_a_bar_cut_short_by_the_next_is_complete_when_that_begins():
-    starts = [MONDAY + (t * 4 - (t >= 30)) * HOUR for t in range(60)]
-    bars, _ = check([(start, 1, 2, 1, 1.5, 1) for start in starts], length=None)
-    assert bars.length == 4 * HOUR
-    assert (bars.close_time_T[:-1] <= bars.start_T[1:]).all()
-    assert np.diff(bars.close_time_T).min() == 3 * HOUR
-    for cut in (0, 1, 30, 31):
-        past = bars.until(cut)
-        assert (past.close_time_T[:-1] == bars.close_time_T[:cut][:-1]).all()
-        assert (past.close_time_T[-1:] == past.start_T[-1:] + bars.length).all()
-
-
-def test_a_length_may_be_set_where_bars_are_often_missing():
-    hours = np.cumsum(np.tile([1, 2, 2], 30))
-    file = [(MONDAY + hour * HOUR, 1, 1, 1, 1, 1) for hour in hours.tolist()]
-    assert check(file)[0].length == HOUR
-    assert "bars of more than one length; keep a file" in refusal(file, length=None)
-
-
-def test_a_file_name_that_says_another_length_is_a_warning():
-    _, report = check(walk(1, 50), length=None, named_length=4 * HOUR)
-    assert report.warnings == (
-        "the file's name says 4h, the bars are of 1h (commonest step, 100% of them); check that it "
-        "is the right file",
-    )
-    assert check(walk(1, 50), named_length=HOUR)[1].warnings == ()
 
 
 def test_a_time_far_in_the_future_is_taken_for_a_wrong_year():
