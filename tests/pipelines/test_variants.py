@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import closing
+
 from tests.pipelines.conftest import ONE_FOREST, TINY, command, trained
 
 BARE = (*TINY, "symbols=[EURUSD]", "tracking=none")
@@ -84,3 +87,15 @@ def test_two_jobs_of_a_multirun_each_leave_their_folder_and_nothing_stray(tmp_pa
     forests = [name for name in results if "RandomForest" in name]
     assert forests == ["EURUSD_RandomForest.json", "GBPUSD_RandomForest.json"]
     assert ended.stdout.count("1 of 1 symbols ready") == 2
+
+
+def test_a_selection_moves_the_champion_unless_told_never_to_and_none_leaves_it(tmp_path):
+    store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    run = (*TINY, *LENIENT, *ONE_FOREST, "symbols=[EURUSD]", "tracking=sqlite")
+    champions = []
+    for changes in (["deploy.promote=never"], [], ["selection.min_accuracy=1"]):
+        trained(tmp_path, *run, f"tracking.uri={store}", *changes)
+        with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as database:
+            aliases = database.execute("SELECT alias, version FROM registered_model_aliases")
+            champions.append(aliases.fetchall())
+    assert champions == [[], [("champion", 2)], [("champion", 2)]]
