@@ -108,9 +108,13 @@ class BarFiles:
         DataError
             If they cannot be used; one line naming file, row and column.
         """
+        return self.judged(symbol, self.raw(symbol))
+
+    def judged(self, symbol: str, raw: RawBars) -> tuple[Bars, BarReport]:
+        """Return what `read` does, of rows that have been read already."""
         now_utc = self.clock().astimezone(UTC).replace(tzinfo=None)
         return checked(
-            self.raw(symbol),
+            raw,
             symbol=symbol,
             length=self.bar_length,
             max_dropped=self.max_dropped,

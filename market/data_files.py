@@ -12,22 +12,8 @@ from market.bars import DataError, FloatArray, TimeArray
 from market.reading.file_bytes import file_bytes
 from market.reading.file_names import files_in
 from market.reading.parquet_file import readable
-from market.reading.safe_names import cannot_be_a_symbol, printable, some, symbol_keys
+from market.reading.safe_names import cannot_be_a_symbol, printable, symbol_keys
 from market.reading.time_formats import stray_finding, stray_times
-
-__all__ = [
-    "check_increasing",
-    "check_names",
-    "data_dir",
-    "file_digest",
-    "first_row",
-    "numbers",
-    "only_file",
-    "read_frame",
-    "some",
-    "symbol_files",
-    "utc_times",
-]
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
 # 01/02/2024 is refused: nobody can know which is the month. A dot has the day first.

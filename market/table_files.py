@@ -15,13 +15,12 @@ from market.data_files import (
     numbers,
     only_file,
     read_frame,
-    some,
     symbol_files,
     utc_times,
 )
 from market.event_table import UNDECIDED, EventTable
 from market.reading.file_bytes import file_bytes
-from market.reading.safe_names import printable
+from market.reading.safe_names import printable, some
 
 OWN_COLUMNS = ("timestamp", "label", "label_end", "weight")
 

@@ -22,9 +22,10 @@ def write_features(conf: Mapping[str, Any]) -> int:
     from market.source import read_symbol
     from pipelines.readings import gravest_warning
     from pipelines.settings import feature_settings
+    from pipelines.writable import writable_folder
 
     settings = feature_settings(conf)
-    settings.features_dir.mkdir(parents=True, exist_ok=True)
+    writable_folder("features_dir", settings.features_dir)
     written = 0
     for symbol in settings.symbols:
         start_s = time.monotonic()

@@ -56,8 +56,9 @@ def inspected(source: BarFiles | TableFiles, symbol: str) -> Inspected:
             return Inspected(symbol, error=str(error))
     found = None
     try:
-        found = source.raw(symbol).format
-        _, report = source.read(symbol)
+        raw = source.raw(symbol)
+        found = raw.format
+        _, report = source.judged(symbol, raw)
     except DataError as error:
         return Inspected(symbol, found, error=str(error))
     return Inspected(symbol, found, bars=report)

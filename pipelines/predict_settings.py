@@ -1,6 +1,5 @@
 """From a composed configuration of predict to typed, checked objects."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from market.simulate import SimulatedMarket
 from market.table_files import TableFiles
 from pipelines.command import ConfigError, nearest
 from pipelines.typed_conf import chosen, typed
+from pipelines.writable import writable_file
 
 Format = Literal["table", "json"]
 SCALARS: dict[str, Any] = {
@@ -57,19 +57,5 @@ def predict_settings(conf: Mapping[str, Any]) -> PredictSettings:
         symbols=values["symbols"],
         seed=values["seed"],
         format=values["format"],
-        output=None if values["output"] is None else _writable(Path(values["output"])),
+        output=writable_file("output", values["output"]),
     )
-
-
-def _writable(output: Path) -> Path:
-    """Find out before the work, not after it, that its answers could not be kept."""
-    if output.is_dir():
-        raise ConfigError(f"output: {output} is a folder; name a file")
-    folder = output.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output: {folder} cannot be made: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"output: {folder} cannot be written to")
-    return output

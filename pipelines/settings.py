@@ -29,6 +29,7 @@ from pipelines.sections import (
     Training,
 )
 from pipelines.typed_conf import arguments, built
+from pipelines.writable import writable_file
 from selection import ModelSelector
 from tracking.tracker import Tracker
 
@@ -158,17 +159,8 @@ def inspect_settings(conf: Mapping[str, Any]) -> InspectSettings:
         source=given["data"],
         symbols=_chosen_symbols(given["symbols"], given["data"]),
         format=given["format"],
-        output=output_file(given["output"]),
+        output=writable_file("output", given["output"]),
     )
-
-
-def output_file(path: str | None) -> Path | None:
-    """Return the file of a key ``output``; raises ConfigError where it cannot be one."""
-    if path is None:
-        return None
-    if Path(path).is_dir():
-        raise ConfigError(f"output: {path} is a folder, expected a file")
-    return Path(path)
 
 
 def _chosen_symbols(wanted: list[str] | None, source: Source) -> list[str]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 from market.simulate import SimulatedMarket
 from pipelines import outcome, records
 from pipelines.certification import certify, write_manifest
-from pipelines.command import NOTHING_TRAINED, ConfigError
+from pipelines.command import NOTHING_TRAINED
 from pipelines.console import console
 from pipelines.cost import RunCost
 from pipelines.descriptions import registered_page, run_page
@@ -21,6 +20,7 @@ from pipelines.display import TrainingDisplay
 from pipelines.preparation import Preparation, prepare_symbols
 from pipelines.run_record import exit_code, symbol_records
 from pipelines.settings import TrainSettings
+from pipelines.writable import writable_folder
 from selection import to_json_safe
 from selection.atomic import write_json_atomically
 from tracking.records import LoggedModel, Status
@@ -66,7 +66,8 @@ class TrainingRun:
 
     def run(self) -> int:
         """Run it all; return the exit code."""
-        self._check_writable()
+        writable_folder("output_dir", self.settings.output_dir or RUNS)
+        writable_folder("manifest.path", self.settings.manifest_path.parent)
         self.data = prepare_symbols(self.settings)
         self._show_data()
         folder = self._output_dir()
@@ -102,19 +103,6 @@ class TrainingRun:
         if self.settings.tracker.failure:
             failure = f"tracking  failed: {self.settings.tracker.failure}"
             console().print(failure, markup=False, soft_wrap=True)
-
-    def _check_writable(self) -> None:
-        """Find out before the work, not after it, that its results could not be kept."""
-        for key, folder in (
-            ("output_dir", self.settings.output_dir or RUNS),
-            ("manifest.path", self.settings.manifest_path.parent),
-        ):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigError(f"{key}: {folder} cannot be made: {error.strerror}") from error
-            if not os.access(folder, os.W_OK):
-                raise ConfigError(f"{key}: {folder} cannot be written to")
 
     def _output_dir(self) -> Path:
         if self.settings.output_dir is not None:

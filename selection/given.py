@@ -13,8 +13,9 @@ import polars as pl
 
 from market.bars import Bars, DataError, FloatArray
 from market.checks.bar_checks import checked
-from market.data_files import numbers, some, utc_times
+from market.data_files import numbers, utc_times
 from market.reading.raw_bars import FileFormat, RawBars
+from market.reading.safe_names import some
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date")
 PRICES = ("open", "high", "low", "close")

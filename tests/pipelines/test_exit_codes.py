@@ -186,7 +186,7 @@ def test_an_interrupt_ends_everything_with_code_130(tmp_path, workers, long):
         next(line for line in process.stdout if line.startswith("[1/"))
         children = children_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        said, complaint = process.communicate(timeout=20)
+        said, complaint = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

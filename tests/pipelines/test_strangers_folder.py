@@ -184,4 +184,4 @@ def test_a_mistaken_inspect_is_one_line(arguments, line, tmp_path):
 def test_a_folder_is_no_output(folder, tmp_path):
     ended = command("data", "inspect", str(folder[0] / "EURJPY.csv"), "output=.", cwd=tmp_path)
     assert ended.returncode == 2
-    assert ended.stderr == "configuration error: output: . is a folder, expected a file\n"
+    assert ended.stderr == "configuration error: output: . is a folder; name a file\n"
