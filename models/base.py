@@ -8,12 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from market.bars import FloatArray
 from market.samples import IntArray, Samples
+from models.calibration import Calibration
 from models.monitor import TrainingMonitor
 
 Augment = Callable[[Any, Any], tuple[Any, Any]]
@@ -64,11 +66,14 @@ class Model(ABC):
     name: ClassVar[str]
     context_rows: int = 0
     """Rows before a block that a prediction looks back on."""
+    stronger_when: ClassVar[Mapping[str, Literal["larger", "smaller"]]] = MappingProxyType({})
+    """Hyperparameters that regularise, and the direction in which they do so more strongly."""
 
     def __init__(self, **hyperparameters: Any) -> None:
         self.hyperparameters: dict[str, Any] = hyperparameters
         self.names_F: tuple[str, ...] = ()
         self.log_odds_shift = 0.0
+        self.calibration = Calibration.none()
 
     def fresh(self) -> Self:
         """Return an unfitted model with the same hyperparameters."""
@@ -113,6 +118,7 @@ class Model(ABC):
         if len(np.unique(train.y_N)) < 2:
             raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
         self.names_F = ()
+        self.calibration = Calibration.none()
         report = self._fit(train, valid, rng, monitor, augment)
         if monitor.should_stop:
             raise StoppedError(monitor.stop_reason)
@@ -141,7 +147,29 @@ class Model(ABC):
         Returns
         -------
         float64 array, shape (n_rows, 2)
-            Prior-corrected: a fit on reweighted or resampled rows answers for the true base rate.
+            Prior-corrected: a fit on reweighted or resampled rows answers for the true base rate;
+            then mapped by ``calibration``.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `raw_log_odds`.
+        """
+        p_N = self.calibration(self.raw_log_odds(x_NF, context_NF))
+        return np.column_stack([1.0 - p_N, p_N])
+
+    def raw_log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None = None) -> FloatArray:
+        """Return the log-odds of winning, prior-corrected and not calibrated.
+
+        Parameters
+        ----------
+        x_NF, context_NF
+            As `predict_proba`.
+
+        Returns
+        -------
+        float64 array, shape (n_rows,)
+            What a calibration is fitted on, and maps.
 
         Raises
         ------
@@ -163,10 +191,8 @@ class Model(ABC):
                 "expected a finite number"
             )
         if len(x_NF) == 0:
-            return np.zeros((0, 2))
-        log_odds_N = self._log_odds(x_NF, context_NF) + self.log_odds_shift
-        p_N = 1.0 / (1.0 + np.exp(-log_odds_N))
-        return np.column_stack([1.0 - p_N, p_N])
+            return np.zeros(0)
+        return self._log_odds(x_NF, context_NF) + self.log_odds_shift
 
     @abstractmethod
     def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray: ...
@@ -193,6 +219,7 @@ class Model(ABC):
             "hyperparameters": self.hyperparameters,
             "features": list(self.names_F),
             "log_odds_shift": self.log_odds_shift,
+            "calibration": self.calibration.to_json(),
         }
         text = json.dumps(description, indent=1, sort_keys=True, allow_nan=False)
         (folder / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -200,13 +227,24 @@ class Model(ABC):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote; runs no code from the files."""
+        """Read what ``save`` wrote; runs no code from the files.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds another kind of model, or a calibration that cannot be one.
+        """
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if description["kind"] != cls.name:
             raise ModelError(f"{folder}: holds a {description['kind']}, expected a {cls.name}")
         model = cls(**description["hyperparameters"])
         model.names_F = tuple(description["features"])
         model.log_odds_shift = float(description["log_odds_shift"])
+        if "calibration" in description:
+            try:
+                model.calibration = Calibration.from_json(description["calibration"])
+            except ValueError as error:
+                raise ModelError(f"{folder / 'model.json'}: calibration: {error}") from error
         model._load_weights(folder)
         return model
 

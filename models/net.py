@@ -7,6 +7,7 @@ Axes: N rows, L steps of a window, F features, M rows after augmentation.
 
 from abc import abstractmethod
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,10 @@ SALIENCY_ROWS = 1000
 
 class Net(Model):
     """A neural net on standardised features, trained by the one epoch loop."""
+
+    stronger_when = MappingProxyType(
+        {"hidden": "smaller", "dropout": "larger", "weight_decay": "larger"}
+    )
 
     def __init__(self, loop: LoopSettings, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)

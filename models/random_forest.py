@@ -4,7 +4,9 @@ The arrays (and not scikit-learn's own objects) are saved: their bytes are the s
 forest, hold no code, and a compiled walk answers one row a thousand times quicker.
 """
 
+import math
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,8 @@ class RandomForest(Model):
     Parameters
     ----------
     n_estimators, max_depth, min_samples_split, min_samples_leaf : int
+    min_leaf_share : float
+        Least share of the rows in a leaf, on top of ``min_samples_leaf``, in [0, 1).
     max_features : str or float
         ``sqrt``, ``log2`` or a share of the features in (0, 1], per split; 1 is all of them.
     max_samples : float
@@ -42,6 +46,9 @@ class RandomForest(Model):
     """
 
     name = "RandomForest"
+    stronger_when = MappingProxyType(
+        {"max_depth": "smaller", "min_samples_leaf": "larger", "min_leaf_share": "larger"}
+    )
 
     def __init__(
         self,
@@ -50,6 +57,7 @@ class RandomForest(Model):
         max_depth: int,
         min_samples_split: int,
         min_samples_leaf: int,
+        min_leaf_share: float = 0.0,
         max_features: str | float,
         max_samples: float,
         class_weight: str | None,
@@ -61,6 +69,7 @@ class RandomForest(Model):
             max_depth=max_depth,
             min_samples_split=min_samples_split,
             min_samples_leaf=min_samples_leaf,
+            min_leaf_share=min_leaf_share,
             max_features=max_features,
             max_samples=max_samples,
             class_weight=class_weight,
@@ -69,6 +78,7 @@ class RandomForest(Model):
         check_at_least("max_depth", max_depth, 1)
         check_at_least("min_samples_split", min_samples_split, 2)
         check_at_least("min_samples_leaf", min_samples_leaf, 1)
+        check_share("min_leaf_share", min_leaf_share)
         check_share("max_samples", max_samples, closed=True)
         if isinstance(max_features, str) and max_features not in ("sqrt", "log2"):
             raise ValueError(f"max_features must be sqrt, log2 or a share, was {max_features}")
@@ -91,7 +101,7 @@ class RandomForest(Model):
         start_s = monitor.clock()
         x_MF, y_M, weight_M = augmented_rows(train.x_NF, train.y_N, train.weight_N, augment)
         forest = RandomForestClassifier(
-            **self.hyperparameters,
+            **self._parameters(len(y_M)),
             n_jobs=1,
             oob_score=_accuracy,
             random_state=int(rng.integers(2**31)),
@@ -107,6 +117,11 @@ class RandomForest(Model):
         monitor.check_overfitting(train_accuracy, oob_accuracy, epoch=0)
         curves = {"train_accuracy": [train_accuracy], "oob_accuracy": [oob_accuracy]}
         return FitReport(len(train), len(y_M), len(forest.estimators_), curves)
+
+    def _parameters(self, n_rows: int) -> dict[str, Any]:
+        parameters = dict(self.hyperparameters)
+        least = math.ceil(parameters.pop("min_leaf_share") * n_rows)
+        return {**parameters, "min_samples_leaf": max(parameters["min_samples_leaf"], least)}
 
     def _keep(self, forest: Any) -> None:
         trees = [estimator.tree_ for estimator in forest.estimators_]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import Model, ModelError
+from models.council import Council
 from models.lstm import LSTM
 from models.mlp import MLP
 from models.null_models import LogisticRegression, MajorityClass
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[Model]] = {
     kind.name: kind
-    for kind in (RandomForest, XGBoost, MLP, LSTM, MajorityClass, LogisticRegression)
+    for kind in (RandomForest, XGBoost, MLP, LSTM, Council, MajorityClass, LogisticRegression)
 }
 
 

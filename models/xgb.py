@@ -1,6 +1,7 @@
 """XGBoost, strongly regularised, watched round by round."""
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ class XGBoost(Model):
     """
 
     name = "XGBoost"
+    stronger_when = MappingProxyType(
+        {
+            "n_estimators": "smaller",
+            "max_depth": "smaller",
+            "learning_rate": "smaller",
+            "min_child_weight": "larger",
+            "reg_alpha": "larger",
+            "reg_lambda": "larger",
+        }
+    )
 
     def __init__(
         self,

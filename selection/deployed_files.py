@@ -64,7 +64,7 @@ def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[st
     Every file is read once and forgotten; none is opened as a model.
     """
     try:
-        _root(symbol, selection)
+        artifact_root(symbol, selection)
     except DeploymentError as error:
         return [str(error)]
     refused = []
@@ -92,7 +92,7 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
 
     from models.store import load_model
 
-    root = _root(symbol, selection)
+    root = artifact_root(symbol, selection)
     contents = {
         PurePosixPath(entry["path"]).relative_to(root): _verified_bytes(folder, symbol, entry)
         for entry in selection["artifacts"]
@@ -125,11 +125,20 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
     return model
 
 
-def _root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
-    """Return the folder of the model's description, below which all its files must lie."""
+def artifact_root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
+    """Return the folder of the model's description, below which all its files must lie.
+
+    A model of several members has theirs in folders of their own below it.
+
+    Raises
+    ------
+    DeploymentError
+        If there is no such folder.
+    """
     model = selection["selected_model"]
     paths = [PurePosixPath(entry["path"]) for entry in selection.get("artifacts", ())]
-    root = next((path.parent for path in paths if path.name == DESCRIPTION), None)
+    roots = [path.parent for path in paths if path.name == DESCRIPTION]
+    root = min(roots, key=lambda folder: len(folder.parts), default=None)
     if root is None:
         raise DeploymentError(f"{symbol}: the manifest names no {DESCRIPTION} of {model}")
     astray = next((path for path in paths if not path.is_relative_to(root)), None)

@@ -218,6 +218,17 @@ def expectancy_r(
     }
 
 
+def log_losses(y_N: npt.ArrayLike, p_N: npt.ArrayLike) -> FloatArray:
+    """Return each row's log-loss in nats, probabilities clipped as in `classification_metrics`.
+
+    Raises
+    ------
+    ValueError
+        As `classification_metrics`.
+    """
+    return _row_losses(*_checked(y_N, p_N))
+
+
 def _checked(y_N: npt.ArrayLike, p_N: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
     y_N, p_N = np.asarray(y_N), np.asarray(p_N, dtype=np.float64)
     if y_N.ndim != 1 or y_N.shape != p_N.shape or len(y_N) == 0:
@@ -237,8 +248,13 @@ def _refuse(bad_N: BoolArray, value_N: npt.NDArray[Any], rule: str) -> None:
 
 
 def _log_loss(positive_N: BoolArray, p_N: FloatArray) -> float:
+    return float(_row_losses(positive_N, p_N).mean())
+
+
+def _row_losses(positive_N: BoolArray, p_N: FloatArray) -> FloatArray:
     p_N = np.clip(p_N, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-    return float(-np.mean(np.log(np.where(positive_N, p_N, 1 - p_N))))
+    losses_N: FloatArray = -np.log(np.where(positive_N, p_N, 1 - p_N))
+    return losses_N
 
 
 def _roc_auc(positive_N: BoolArray, p_N: FloatArray) -> float | None:

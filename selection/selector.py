@@ -100,6 +100,10 @@ class ModelSelector:
         verdict = {flag: flag not in broken for flag in _FLAGS}
         return {**verdict, "passed": not broken}
 
+    def broken_limits(self, result: Mapping[str, Any]) -> dict[str, str]:
+        """Return each limit that a result breaks, under its flag, with a short sentence."""
+        return self._broken(_read(result))
+
     def failures(self, result: Mapping[str, Any]) -> list[str]:
         """Return a short sentence for every limit a result breaks; none for a model that passes."""
         scores = _read(result)
@@ -146,14 +150,7 @@ class ModelSelector:
         read = {name: _read(result) for name, result in _mapping(models).items()}
         eligible = [_candidate(name, read[name]) for name in read if not self._broken(read[name])]
         if not eligible:
-            return {
-                "selected_model": None,
-                "test_accuracy": None,
-                "train_val_gap": None,
-                "reason": "No models met quality criteria",
-                "action": "MANUAL_REVIEW_REQUIRED",
-                "alternatives": [],
-            }
+            return nothing_selected("No models met quality criteria")
         best, *others = sorted(
             eligible, key=lambda model: (-round(model["score"], _SCORE_DIGITS), model["model"])
         )
@@ -183,6 +180,18 @@ class ModelSelector:
             sentence = _sentence("test accuracy", scores.test, "<", self.min_accuracy)
             broken["min_accuracy"] = sentence
         return broken
+
+
+def nothing_selected(reason: str) -> dict[str, Any]:
+    """Return the selection of a symbol for which no model may be deployed."""
+    return {
+        "selected_model": None,
+        "test_accuracy": None,
+        "train_val_gap": None,
+        "reason": reason,
+        "action": "MANUAL_REVIEW_REQUIRED",
+        "alternatives": [],
+    }
 
 
 def _candidate(name: str, scores: _Scores) -> dict[str, Any]:

@@ -21,6 +21,7 @@ CONF = Path(__file__).parents[2] / "conf"
 SMALLER: dict[str, dict[str, Any]] = {
     "random_forest": {"n_estimators": 30},
     "xgboost": {"n_estimators": 25, "early_stopping_min_rows": 100},
+    "council": {"n_estimators": 25, "learning_rate": 0.15},
     "mlp": {"hidden": [16, 8], "max_epochs": 40, "learning_rate": 0.01},
     "lstm": {
         "hidden": 8,
@@ -36,6 +37,7 @@ KINDS_BY_FILE = {
     "xgboost": "XGBoost",
     "mlp": "MLP",
     "lstm": "LSTM",
+    "council": "Council",
     "majority": "MajorityClass",
     "logistic": "LogisticRegression",
 }
@@ -45,10 +47,15 @@ NULLS = tuple(sorted(file.stem for file in (CONF / "null_model").glob("*.yaml"))
 
 def make_model(file: str, **changes: Any) -> Model:
     """Return an unfitted model with the hyperparameters of its file in conf/, made smaller."""
+    return shipped_model(file, **{**SMALLER.get(file, {}), **changes})
+
+
+def shipped_model(file: str, **changes: Any) -> Model:
+    """Return an unfitted model with the hyperparameters of its file in conf/."""
     folder = "model" if file in CANDIDATES else "null_model"
     conf = yaml.safe_load((CONF / folder / f"{file}.yaml").read_text(encoding="utf-8"))
     conf = {key: value for key, value in conf.items() if not key.startswith("_")}
-    return KINDS[KINDS_BY_FILE[file]](**{**conf, **SMALLER.get(file, {}), **changes})
+    return KINDS[KINDS_BY_FILE[file]](**{**conf, **changes})
 
 
 def samples(

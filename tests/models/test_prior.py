@@ -17,6 +17,7 @@ TILTED = [
     ("mlp", {"label_smoothing": 0.6, "max_epochs": 20, "patience": 20}),
     ("lstm", {"max_epochs": 15, "patience": 15}),
     ("logistic", {}),
+    ("council", {}),
 ]
 
 
@@ -53,7 +54,7 @@ def test_classes_of_different_weight_count_by_their_weight() -> None:
     weighted = Samples(rows.x_NF, rows.y_N, weight_N, rows.t0_N, rows.t1_N, rows.names_F)
     rate = float(np.average(rows.y_N[:320], weights=weight_N[:320]))
     assert rate > 0.7
-    for file in ("random_forest", "xgboost", "logistic"):
+    for file in ("random_forest", "xgboost", "logistic", "council"):
         answered = fit_on(make_model(file), weighted).predict_proba(rows.x_NF)[:, 1].mean()
         assert answered == pytest.approx(rate, abs=0.03), file
 

@@ -1,5 +1,6 @@
 """Our arrays against scikit-learn's own forest."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,29 @@ def test_each_tree_draws_its_share_of_rows_however_small_the_weights(
     _, forest = fit_and_keep(rows, n_estimators=20, class_weight=class_weight)
     drawn_T = [tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_]
     assert np.abs(np.array(drawn_T) - 0.7 * 300).max() <= 1
+
+
+LEAST_ROWS = [(0.0, 10), (0.025, 10), (0.05, 15), (0.0501, 16), (0.15, 45)]
+
+
+@pytest.mark.parametrize(("share", "least"), LEAST_ROWS)
+def test_no_leaf_has_fewer_rows_than_its_share_nor_than_the_least_number(
+    fit_and_keep: FitKept, share: float, least: int
+) -> None:
+    changes = {"n_estimators": 20, "min_samples_leaf": 10, "min_leaf_share": share}
+    _, forest = fit_and_keep(signal(300, seed=1), **changes)
+    trees = [tree.tree_ for tree in forest.estimators_]
+    smallest = min(tree.n_node_samples[tree.children_left < 0].min() for tree in trees)
+    assert smallest >= least
+    assert forest.min_samples_leaf == least
+    assert all(tree.node_count > 1 for tree in trees)
+
+
+def test_the_share_of_a_leaf_is_of_all_rows_that_are_fitted_on(fit_and_keep: FitKept) -> None:
+    rows = signal(300, seed=1)
+    rare = rows.take(np.flatnonzero((rows.y_N == 1) | (np.arange(300) % 3 == 0)))
+    _, forest = fit_and_keep(rare, augment=balancing, n_estimators=20, min_leaf_share=0.1)
+    assert forest.min_samples_leaf == math.ceil(0.1 * 2 * int(rare.y_N.sum()))
 
 
 def test_augmentation_is_drawn_from_as_well(fit_and_keep: FitKept) -> None:

@@ -15,7 +15,7 @@ from models.store import _load_pyfunc
 Fit = Callable[..., Model]
 
 
-@pytest.mark.parametrize("file", ["random_forest", "xgboost", "mlp", "lstm"])
+@pytest.mark.parametrize("file", ["random_forest", "xgboost", "mlp", "lstm", "council"])
 def test_mlflow_is_answered_as_the_model_answers_and_told_of_a_cold_start(
     file: str, fitted: Fit, rows: Samples, tmp_path: Path
 ) -> None:

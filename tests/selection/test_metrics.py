@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 from selection.metrics import (
     classification_metrics,
     expectancy_r,
+    log_losses,
     no_skill_metrics,
     reliability_bins,
 )
@@ -46,6 +47,38 @@ def test_with_one_class_there_is_no_roc_auc_and_a_sure_error_costs_a_finite_loss
     assert scores["roc_auc"] is None
     assert scores["log_loss"] == pytest.approx(-math.log(1e-6))
     assert scores["precision"] == scores["recall"] == scores["f1_score"] == 0.0
+
+
+@given(ROWS)
+def test_the_loss_of_each_row_is_that_of_the_row_alone_and_their_mean_the_log_loss(
+    rows: list[tuple[int, float]],
+) -> None:
+    y_N, p_N = [y for y, _ in rows], [p for _, p in rows]
+    found_N = log_losses(y_N, p_N)
+    alone_N = [classification_metrics([y], [p])["log_loss"] for y, p in rows]
+    assert found_N.tolist() == pytest.approx(alone_N)
+    assert found_N.mean() == pytest.approx(classification_metrics(y_N, p_N)["log_loss"])
+
+
+def test_a_row_costs_the_logarithm_of_what_its_outcome_was_given() -> None:
+    losses_N = log_losses([1, 0, 1, 0], [0.8, 0.8, 0.0, 1.0])
+    assert losses_N.tolist() == pytest.approx(
+        [-math.log(0.8), -math.log(0.2), -math.log(1e-6), -math.log(1e-6)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("y_N", "p_N", "message"),
+    [
+        ([], [], "two equally long rows"),
+        ([1, 0], [0.5], "two equally long rows"),
+        ([1, 2], [0.5, 0.5], "row 1: label must be 0 or 1, was 2"),
+        ([1, 0], [0.5, math.nan], "row 1: probability must be in .0, 1., was nan"),
+    ],
+)
+def test_rows_without_a_loss_are_named(y_N: list[int], p_N: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        log_losses(y_N, p_N)
 
 
 def test_no_skill_answers_the_training_majority() -> None:
