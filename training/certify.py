@@ -1,7 +1,8 @@
 """From a selection to what a deployer needs: artifacts, definitions, and the holdout's verdict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,26 @@ import numpy as np
 from market.splits import Holdout
 from models.store import load_model
 from selection import ModelSelector
+from selection.certified import COUNCIL, as_judged
+from selection.deployed_files import artifact_root
+from selection.evidence import mean_interval
+from selection.holdout_ledger import HoldoutLedger, Opening, in_words
 from selection.manifest import store_artifacts
-from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
+from selection.metrics import (
+    classification_metrics,
+    expectancy_r,
+    log_losses,
+    no_skill_metrics,
+)
+from selection.overlap import Overlaps
+from selection.selector import nothing_selected
 from training.prepare import Prepared
 from training.result import Payoff, features_digest, window
 
 NO_HOLDOUT = "awaiting live data"
 SEALED = "sealed"
+LEDGER = "holdout_ledger.jsonl"
+INTERVAL_LEVEL = 0.95
 
 Result = Mapping[str, Any]
 
@@ -43,21 +57,25 @@ def described(
     prepared: Prepared,
     *,
     definitions: Definitions,
-    selector: ModelSelector,
+    reference: ModelSelector,
 ) -> dict[str, Any]:
     """Add to a selection what holds whether or not a model was chosen.
 
     Parameters
     ----------
     selection : mapping
-        As `ModelSelector.select_best_models` returns it for the symbol.
+        Of the symbol.
     models : mapping
         The symbol's results by model, null models included.
+    reference : ModelSelector
+        The reference rule, whose verdict on every model is added.
     """
     names_F = prepared.split.development.names_F
+    # The gap that a hard limit reads is that of all fits.
+    read = as_judged if selection.get("evidence") else dict
     added: dict[str, Any] = {
-        **selection,
         "evidence": None,
+        **selection,
         "features": {
             "names": list(names_F),
             "digest": features_digest(names_F),
@@ -67,14 +85,14 @@ def described(
         "split": definitions.split,
         "warnings": list(prepared.notes),
         "reference_verdict": {
-            name: selector.reference_verdict(result) for name, result in models.items()
+            name: reference.reference_verdict(read(result)) for name, result in models.items()
         },
     }
     errors = [result["error"] for result in _candidates(models) if "error" in result]
     if len(errors) == len(_candidates(models)):
         added["reason"] = f"Every model failed: {errors[0]}"
     if selection["selected_model"] is None:
-        added["closest"] = _closest(models, selector)
+        added["closest"] = _closest(models, selection)
         added["holdout"] = SEALED if prepared.holdout else NO_HOLDOUT
     return added
 
@@ -87,8 +105,12 @@ def deployable(
     model_folder: Path,
     deploy_folder: Path,
     payoff: Payoff,
+    opens_holdout: bool,
+    source: str,
+    market: str,
+    run_id: str | None,
 ) -> dict[str, Any]:
-    """Store the chosen model's files, and only then open its holdout.
+    """Store the chosen model's files, and only then open its holdout, which is written down first.
 
     Parameters
     ----------
@@ -99,23 +121,50 @@ def deployable(
     model_folder : Path
         Where the deployed fit was saved.
     deploy_folder : Path
-        The manifest's folder.
+        The manifest's folder; the ledger of opened holdouts lies there too.
+    payoff : Payoff
+    opens_holdout : bool
+        Else it stays sealed.
+    source : str
+        What identifies the symbol's data.
+    market : str
+        See `Opening`.
+    run_id : str or None
 
     Raises
     ------
-    OSError
-        If the files cannot be stored.
+    OSError, ValueError
+        If the files cannot be stored, or the ledger cannot be read or written.
     """
     symbol, model = result["symbol"], result["model_name"]
     artifacts = store_artifacts(model_folder, deploy_folder, symbol, model)
     scores: dict[str, Any] | str = NO_HOLDOUT
     windows = {**result["windows"], "holdout": NO_HOLDOUT}
     if prepared.holdout is not None:
-        artifact = deploy_folder / Path(artifacts[0]["path"]).parent
+        windows["holdout"] = window(prepared.holdout.samples)
+        scores = SEALED
+    if prepared.holdout is not None and opens_holdout:
+        artifact = deploy_folder / artifact_root(symbol, {**selection, "artifacts": artifacts})
         development = prepared.split.development
         base_rate = float(np.average(development.y_N, weights=development.weight_N))
-        scores = score_holdout(prepared.holdout, artifact, base_rate=base_rate, payoff=payoff)
-        windows["holdout"] = window(prepared.holdout.samples)
+        ledger = HoldoutLedger(deploy_folder / LEDGER)
+        openings = ledger.record(
+            Opening(
+                symbol=symbol,
+                market=market,
+                start_utc=datetime.fromisoformat(windows["holdout"]["start"]),
+                end_utc=datetime.fromisoformat(windows["holdout"]["end"]),
+                conf_digest=result["digests"]["conf"],
+                data_digest=source,
+                run_id=run_id,
+                time_utc=datetime.now(UTC),
+                model=model,
+            )
+        )
+        scores = {
+            **score_holdout(prepared.holdout, artifact, base_rate=base_rate, payoff=payoff),
+            "openings": {**asdict(openings), "in_words": in_words(openings)},
+        }
     return {
         **selection,
         "artifacts": artifacts,
@@ -125,6 +174,7 @@ def deployable(
         "holdout": scores,
         "expectancy": result["expectancy"]["out_of_fold"],
         "decision_threshold": payoff.threshold,
+        "calibration": result["calibration"],
     }
 
 
@@ -145,12 +195,22 @@ def score_holdout(
     Returns
     -------
     dict
-        Classification metrics, ``no_skill`` (accuracy, log_loss) and ``expectancy``.
+        Classification metrics, ``intervals`` (95%, of ``accuracy`` and of ``log_loss_gain`` over
+        no skill; labels that overlap count for less), ``no_skill`` (accuracy, log_loss) and
+        ``expectancy``.
     """
     rows = holdout.samples
     p_N = load_model(artifact).predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
+    overlaps = Overlaps(rows.t0_N, rows.t1_N)
+    right_N = ((p_N >= 0.5) == (rows.y_N == 1)).astype(np.float64)
+    gain_N = log_losses(rows.y_N, np.full(len(rows), base_rate)) - log_losses(rows.y_N, p_N)
     return {
         **classification_metrics(rows.y_N, p_N),
+        "effective_rows": overlaps.effective_rows,
+        "intervals": {
+            "accuracy": mean_interval(right_N, overlaps, INTERVAL_LEVEL),
+            "log_loss_gain": mean_interval(gain_N, overlaps, INTERVAL_LEVEL),
+        },
         "no_skill": no_skill_metrics(rows.y_N, base_rate),
         "expectancy": expectancy_r(
             rows.y_N, p_N, payoff.threshold, payoff.profit_atr, payoff.stop_atr, payoff.cost_atr
@@ -165,23 +225,20 @@ def _against_no_skill(result: Result, metrics: str, part: str) -> dict[str, Any]
 
 def refused(reason: str) -> dict[str, Any]:
     """Return the selection of a symbol that could not be trained at all."""
-    return {
-        "selected_model": None,
-        "test_accuracy": None,
-        "train_val_gap": None,
-        "reason": reason,
-        "action": "MANUAL_REVIEW_REQUIRED",
-        "alternatives": [],
-    }
+    return {**nothing_selected(reason), "refused": {}}
 
 
-def _closest(models: Mapping[str, Result], selector: ModelSelector) -> dict[str, Any] | None:
-    """Return the refused candidate with the best out-of-fold log-loss, and what it fails."""
+def _closest(models: Mapping[str, Result], selection: Result) -> dict[str, Any] | None:
+    """Return the refused candidate to look at: the council that was judged, else the best one."""
     trained = [result for result in _candidates(models) if "error" not in result]
     if not trained:
         return None
-    best = min(trained, key=lambda result: float(result["out_of_fold"]["log_loss"]))
-    return {"model": best["model_name"], "fails": selector.failures(best)}
+    if selection.get("evidence"):
+        return {"model": COUNCIL, "fails": [selection["reason"]]}
+    judged = [result for result in trained if result["model_name"] != COUNCIL] or trained
+    best = min(judged, key=lambda result: float(result["out_of_fold"]["log_loss"]))
+    model = best["model_name"]
+    return {"model": model, "fails": [selection["refused"].get(model, selection["reason"])]}
 
 
 def _candidates(models: Mapping[str, Result]) -> list[Result]:

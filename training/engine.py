@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnProcess
 from typing import cast
 
 from training.task import Failure, FitEnded, Task, Trained
-from training.walk_forward import Training
+from training.walk_forward import Training, fit_names
 
 LONGEST_FIRST = ("LSTM", "RandomForest", "MLP", "XGBoost")
 LIBRARIES = ("sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch")
@@ -44,7 +44,7 @@ class Step:
     ----------
     task : Task
     n_done, n_fits : int
-        Fits that have ended, and how many there will be: the folds and the final fit.
+        Fits that have ended, and how many there will be.
     ended : FitEnded or None
         The last of them; None as the task begins.
     """
@@ -95,6 +95,7 @@ class _Running:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._names = fit_names(task)
         self._since_s = time.monotonic()
         self._has_begun = False
         self._ended: list[FitEnded] = []
@@ -108,7 +109,7 @@ class _Running:
                 _tell_log(self._task, told)
             case None:
                 self._has_begun = True
-        return Step(self._task, len(self._ended), n_fits(self._task), told)
+        return Step(self._task, len(self._ended), len(self._names), told)
 
     def died(self) -> Finished:
         """Return what is known of a task whose worker is gone."""
@@ -123,15 +124,9 @@ class _Running:
         return Finished(self._task, failure)
 
     def _where(self) -> str:
-        if not self._has_begun or len(self._ended) == n_fits(self._task):
+        if not self._has_begun or len(self._ended) == len(self._names):
             return ""
-        number, n_folds = len(self._ended) + 1, len(self._task.split.folds)
-        return f"fold {number}: " if number <= n_folds else "final fit: "
-
-
-def n_fits(task: Task) -> int:
-    """Return how many fits a task is: its folds, and the final fit where there is one."""
-    return len(task.split.folds) + task.split.refits
+        return f"{self._names[len(self._ended)]}: "
 
 
 def _tell_log(task: Task, fit: FitEnded) -> None:
@@ -230,7 +225,7 @@ def _work(connection: Connection, libraries: Sequence[str]) -> None:
 
 
 def _libraries(tasks: Sequence[Task]) -> list[str]:
-    augments = any(task.new_augmenter for task in tasks)
+    augments = any(task.augmentation != "none" for task in tasks)
     return [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
 
 

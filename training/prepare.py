@@ -18,12 +18,15 @@ class Prepared:
     holdout : Holdout or None
         Kept apart; only the scoring after selection is given it.
     notes : tuple of str
-        What looks wrong: features that predict too well alone, labels without an end.
+        What looks wrong: suspect features, labels without an end.
+    suspect : tuple of str
+        Of the notes, those on features that predict too well alone.
     """
 
     split: Split
     holdout: Holdout | None
     notes: tuple[str, ...]
+    suspect: tuple[str, ...] = ()
 
 
 def prepare(
@@ -32,7 +35,8 @@ def prepare(
     """Divide a symbol's rows; raises DataError where they are too few."""
     samples = table.samples()
     divided, holdout = split.divide(samples)
-    notes = implausible_features(divided, max_feature_auc)
+    suspect = implausible_features(divided, max_feature_auc)
+    notes = list(suspect)
     if (samples.t1_N == samples.t0_N).all():
         notes.append("no label says when it ended (label_end): labels that overlap are not purged")
-    return Prepared(split=divided, holdout=holdout, notes=tuple(notes))
+    return Prepared(divided, holdout, notes=tuple(notes), suspect=tuple(suspect))

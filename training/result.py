@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from market.samples import Samples, mean_uniqueness
+from market.samples import IntArray, Samples, mean_uniqueness
 from market.splits import Split
 from selection.metrics import (
     classification_metrics,
     expectancy_r,
+    log_losses,
     no_skill_metrics,
     reliability_bins,
 )
@@ -54,8 +55,11 @@ class TrainingResult:
     """Everything measured on one model of one symbol; `to_json_safe` gives its JSON form.
 
     ``history``, ``val_metrics``, ``test_metrics``, ``feature_importance``, ``warnings`` and
-    ``training_duration_seconds`` have the reference system's names. Validation and test are read
-    by selection, so neither is an unbiased figure afterwards; the holdout is not in here.
+    ``training_duration_seconds`` have the reference system's names; ``history.oof_gap`` is the
+    mean training accuracy of all fits less the pooled out-of-fold one. Scores are those of
+    probabilities before calibration, ``expectancy`` that of trades chosen by calibrated ones.
+    Every row in here is read by selection, so no figure of a chosen model is unbiased afterwards;
+    the holdout is not in here.
     """
 
     symbol: str
@@ -77,7 +81,10 @@ class TrainingResult:
     windows: dict[str, Any]
     curves: dict[str, list[float]]
     hyperparameters: dict[str, Any]
+    strength: dict[str, Any]
+    calibration: dict[str, Any] | None
     augmentation: str
+    augmentation_verdict: dict[str, Any] | None
     augmentation_failures: list[str]
     null_model: bool
     seed: int
@@ -135,8 +142,11 @@ def training_result(
         folds=_folds(split, trained),
         windows=windows(split),
         curves=dict(trained.final.curves),
-        hyperparameters=task.model.hyperparameters,
-        augmentation="none" if task.new_augmenter is None else "always",
+        hyperparameters=trained.hyperparameters,
+        strength=_strength(trained),
+        calibration=_calibration(development.y_N[judged_N], trained),
+        augmentation=task.augmentation,
+        augmentation_verdict=asdict(trained.augmentation) if trained.augmentation else None,
         augmentation_failures=list(trained.augmentation_failures),
         null_model=null_model,
         seed=task.seed,
@@ -203,7 +213,10 @@ def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, An
 def _expectancy(
     development: Samples, trained: Trained, rows: Any, payoff: Payoff
 ) -> dict[str, Any]:
-    y_N, p_N = development.y_N[rows], trained.p_N[rows]
+    p_N = trained.p_N.copy()
+    if trained.calibrated is not None:
+        p_N[~np.isnan(p_N)] = trained.calibrated.p_N
+    y_N, p_N = development.y_N[rows], p_N[rows]
     barriers = (payoff.profit_atr, payoff.stop_atr, payoff.cost_atr)
     return dict(expectancy_r(y_N, p_N, payoff.threshold, *barriers))
 
@@ -211,12 +224,14 @@ def _expectancy(
 def _history(split: Split, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:
     """Return the reference's numbers; train accuracy is that of the fit that predicted test."""
     train_accuracy = trained.folds[-1].train_accuracy
+    mean_train_accuracy = float(np.nanmean([one.train_accuracy for one in trained.folds]))
     gap = train_accuracy - scores["validation"]["accuracy"]
     return {
         "train_accuracy": train_accuracy,
         "val_accuracy": scores["validation"]["accuracy"],
         "test_accuracy": scores["test"]["accuracy"],
         "train_val_gap": gap,
+        "oof_gap": mean_train_accuracy - scores["out_of_fold"]["accuracy"],
         "overfitting_detected": gap > OVERFIT_GAP,
         **_cross_validation(split, trained),
     }
@@ -243,6 +258,31 @@ def _cross_validation(split: Split, trained: Trained) -> dict[str, Any]:
     }
 
 
+def _strength(trained: Trained) -> dict[str, Any]:
+    strength = trained.strength
+    return {
+        "chosen": strength.chosen,
+        "steps": [
+            {"hyperparameters": changed, "out_of_fold_log_loss": log_loss}
+            for changed, log_loss in zip(strength.steps, strength.log_losses, strict=True)
+        ],
+    }
+
+
+def _calibration(y_N: IntArray, trained: Trained) -> dict[str, Any] | None:
+    calibrated = trained.calibrated
+    if calibrated is None:
+        return None
+    return {
+        "kind": calibrated.final.kind,
+        "kind_by_block": {str(k + 1): kind for k, kind in calibrated.kind_by_block.items()},
+        "out_of_fold_log_loss": float(log_losses(y_N, calibrated.p_N).mean()),
+        "judged": {
+            kind: asdict(judged) if judged else None for kind, judged in calibrated.judged.items()
+        },
+    }
+
+
 def _importance(trained: Trained) -> list[dict[str, Any]]:
     shares = trained.importance or {}
     ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
@@ -258,6 +298,8 @@ def _folds(split: Split, trained: Trained) -> list[dict[str, Any]]:
             "predicted_rows": fold.block.stop - fold.block.start,
             "train_accuracy": outcome.train_accuracy,
             "base_rate": outcome.base_rate,
+            "strength": outcome.choice.step,
+            "augmented": outcome.choice.augmented,
             "error": outcome.error,
         }
         for number, (fold, outcome) in enumerate(

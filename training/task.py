@@ -6,12 +6,17 @@ Axes: N rows of development.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from augmentation import DataAugmenter
 from market.bars import FloatArray
 from market.splits import Split
 from models.base import FitReport, Model
 from models.monitor import TrainingMonitor
+from selection.calibration import Calibrated
+from training.choices import AugmentationVerdict, Choice, StrengthVerdict
+
+Augmentation = Literal["none", "always", "adaptive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,36 +27,47 @@ class Task:
     ----------
     symbol : str
     model : Model
-        Unfitted; each fit starts from a fresh one.
+        Unfitted, as configured; each fit starts from a fresh one.
+    stronger : tuple of Model
+        The same, more and more strongly regularised: the further steps of its strength path.
     split : Split
     early_stopping_fraction : float
         Share of each fit's own rows, the latest, that models which stop early are stopped by.
-    new_augmenter : callable or None
-        Makes an augmenter from a ``seed``; None augments nothing.
+    augmentation : str
+        ``none``; ``always``; or ``adaptive``: where it was better on the blocks before.
+    new_augmenter : callable
+        Makes an augmenter from a ``seed``.
+    calibrates : bool
+        Whether the deployed fit's probabilities are calibrated by the out-of-fold ones.
     new_monitor : callable
         Makes the monitor that watches one fit.
     seed : int
-        The run's; each fit draws from a generator keyed by seed, symbol, model and fold.
-    folder : Path
-        Where the deployed fit is saved.
+        The run's; each fit draws from a generator keyed by seed, symbol, model, fold and step.
+    folder : Path or None
+        Where the deployed fit is saved; None where only its predictions are wanted.
     """
 
     symbol: str
     model: Model
+    stronger: tuple[Model, ...]
     split: Split
     early_stopping_fraction: float
-    new_augmenter: Callable[..., DataAugmenter] | None
+    augmentation: Augmentation
+    new_augmenter: Callable[..., DataAugmenter]
+    calibrates: bool
     new_monitor: Callable[[], TrainingMonitor]
     seed: int
-    folder: Path
+    folder: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class FoldOutcome:
-    """What one walk-forward fit gave.
+    """What the fit gave that a block is predicted by.
 
     Attributes
     ----------
+    choice : Choice
+        How it was made.
     n_train, n_purged : int
     base_rate : float
         Weighted share of wins among the training rows.
@@ -62,6 +78,7 @@ class FoldOutcome:
     error : str or None
     """
 
+    choice: Choice
     n_train: int
     n_purged: int
     base_rate: float
@@ -86,7 +103,8 @@ class FitEnded:
     Attributes
     ----------
     name : str
-        ``fold 1`` and so on, or ``final fit``.
+        ``fold 1`` and so on, with what it was tried with beyond the configuration, or ``final
+        fit``.
     n_train, n_purged : int
     train_accuracy : float
         On the rows the weights were fitted on; NaN where the fit failed.
@@ -121,13 +139,21 @@ class Trained:
         Out-of-fold probabilities of winning; NaN where no fold predicted.
     base_rate_N : float64 array, shape (n_development,)
         Base rate of the training rows behind each prediction; NaN likewise.
+    calibrated : Calibrated or None
+        The same, calibrated by earlier blocks, and what the deployed fit is calibrated with.
     folds : tuple of FoldOutcome
+    strength : StrengthVerdict
+    augmentation : AugmentationVerdict or None
+        None where the configuration has decided.
+    hyperparameters : dict
+        Of the deployed fit.
     final : FitReport
         Of the deployed fit.
     importance : dict or None
     warnings : tuple of str
+        Of the fits that blocks are predicted by, and of any that failed.
     augmentation_failures : tuple of str
-        One for each fit that was to be augmented, could not be, and went on without.
+        One for each such fit that was to be augmented, could not be, and went on without.
     duration_s : float
         Wall time.
     cpu : Cpu
@@ -135,7 +161,11 @@ class Trained:
 
     p_N: FloatArray
     base_rate_N: FloatArray
+    calibrated: Calibrated | None
     folds: tuple[FoldOutcome, ...]
+    strength: StrengthVerdict
+    augmentation: AugmentationVerdict | None
+    hyperparameters: dict[str, Any]
     final: FitReport
     importance: dict[str, float] | None
     warnings: tuple[str, ...]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.training.spies import Nearest
+from tests.training.spies import Believer, Nearest
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,3 +21,5 @@ def _one_thread() -> Iterator[None]:
 def _forgotten() -> None:
     Nearest.seen.clear()
     Nearest.fails_at = frozenset()
+    Believer.fits.clear()
+    Believer.fails = None

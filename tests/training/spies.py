@@ -5,21 +5,27 @@ Worker processes import this file.
 Axes: N rows, F features.
 """
 
+import functools
 import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from augmentation import DataAugmenter
 from market.bars import FloatArray
 from market.samples import Samples
 from market.splits import FixedFractions, Split, WalkForward
 from models.base import Augment, FitReport, Model, ModelError
 from models.monitor import TrainingMonitor
-from training.task import Task, Trained
+from tests.models.planted import HOUR, samples
+from training.task import Augmentation, Task, Trained
 from training.walk_forward import Training
 
 
@@ -69,6 +75,113 @@ class Nearest(Model):
 
     def _load_weights(self, folder: Path) -> None:
         """Nothing: a spy is never loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """One fit of a `Believer`; what it drew tells its generator from any other."""
+
+    belief: float
+    train: Samples
+    valid: Samples | None
+    synthetic_NF: FloatArray | None
+    draw: int
+
+
+class Believer(Model):
+    """Answers as many nats as ``belief`` for or against by the sign of its hint, feature 0.
+
+    What it costs is known beforehand: it learns nothing, except that synthetic rows multiply its
+    belief by their mean hint. Every fit is kept in ``fits`` and warns of its belief; those for
+    which ``fails`` is true fail.
+    """
+
+    name = "Believer"
+    stronger_when = MappingProxyType({"belief": "smaller"})
+    fits: ClassVar[list[Believed]] = []
+    fails: ClassVar[Callable[[Believed], bool] | None] = None
+
+    def __init__(self, *, belief: float, holds_back: bool = False) -> None:
+        super().__init__(belief=belief, holds_back=holds_back)
+
+    def stops_early(self, n_rows: int) -> bool:
+        del n_rows
+        return bool(self.hyperparameters["holds_back"])
+
+    def _fit(
+        self,
+        train: Samples,
+        valid: Samples | None,
+        rng: np.random.Generator,
+        monitor: TrainingMonitor,
+        augment: Augment | None,
+    ) -> FitReport:
+        del monitor
+        self._belief, n_rows, synthetic_NF = self.hyperparameters["belief"], len(train), None
+        if augment is not None:
+            x_MF, _ = augment(train.x_NF, train.y_N)
+            synthetic_NF, n_rows = x_MF[n_rows:], len(x_MF)
+            self._belief *= synthetic_NF[:, 0].mean() if len(synthetic_NF) else 1.0
+        belief, draw = self.hyperparameters["belief"], int(rng.integers(2**62))
+        fit = Believed(belief, train, valid, synthetic_NF, draw)
+        self.fits.append(fit)
+        warnings.warn(f"believes {belief}", stacklevel=1)
+        if Believer.fails is not None and Believer.fails(fit):
+            raise ModelError(f"lost belief {belief}")
+        return FitReport(len(train), n_rows, 1)
+
+    def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray:
+        del context_NF
+        log_odds_N: FloatArray = self._belief * x_NF[:, 0]
+        return log_odds_N
+
+    def _save_weights(self, folder: Path) -> None:
+        """Nothing: a spy is never loaded."""
+
+    def _load_weights(self, folder: Path) -> None:
+        """Nothing: a spy is never loaded."""
+
+
+def hinted(right_N: npt.ArrayLike, seed: int = 0) -> Samples:
+    """Return rows with random labels whose hint is right where told; each ends as the next begins.
+
+    Feature 0 is the hint, 1 or -1, feature 1 the number of the row.
+    """
+    right_N = np.asarray(right_N, dtype=np.bool_)
+    y_N = np.random.default_rng(seed).permutation(np.arange(len(right_N)) % 2)
+    hint_N = np.where(right_N == (y_N == 1), 1.0, -1.0)
+    return samples(np.column_stack([hint_N, np.arange(len(y_N))]), y_N, label_bars=1)
+
+
+def drifting(seed: int) -> Samples:
+    """Return rows whose hints are right for stretches, with labels of 2 to 5 bars."""
+    rng = np.random.default_rng(seed)
+    right = np.repeat(rng.uniform(0.4, 1.2, 5), 40)
+    rows = hinted(rng.random(200) < right, seed=seed)
+    t1_N = rows.t0_N + rng.integers(2, 6, 200) * HOUR
+    return replace(rows, t1_N=t1_N)
+
+
+class Hinting:
+    """An augmenter that adds one synthetic row per row, all with the same hint."""
+
+    def __init__(self, *, hint: float, threshold: int = 10_000, seed: int) -> None:
+        self.hint, self.threshold, self.seed = hint, threshold, seed
+
+    def augment(self, x: Any, y: Any) -> tuple[Any, Any]:
+        return np.concatenate([x, np.full_like(x, self.hint)]), np.concatenate([y, y])
+
+
+def believers(*beliefs: float, **more: Any) -> dict[str, Any]:
+    """Return a model and its strength path, weakest first, as a task takes them."""
+    model, *stronger = (Believer(belief=belief, **more) for belief in beliefs)
+    return {"model": model, "stronger": tuple(stronger)}
+
+
+def adaptive(hint: float, threshold: int = 10_000) -> dict[str, Any]:
+    """Return adaptive augmentation by synthetic rows of one hint, as a task takes it."""
+    augmenter = functools.partial(Hinting, hint=hint, threshold=threshold)
+    return {"augmentation": "adaptive", "new_augmenter": augmenter}
 
 
 class Raises(Nearest):
@@ -138,14 +251,27 @@ def task(
     folder: Path,
     model: Model | None = None,
     *,
+    stronger: tuple[Model, ...] = (),
+    augmentation: Augmentation = "none",
+    new_augmenter: Callable[..., Any] = DataAugmenter,
+    calibrates: bool = False,
     symbol: str = "EURUSD",
     seed: int = 7,
-    new_augmenter: Callable[..., Any] | None = None,
 ) -> Task:
     """Return a task, of the memoriser unless another model is given."""
     model = Nearest() if model is None else model
     return Task(
-        symbol, model, split, 0.15, new_augmenter, TrainingMonitor, seed, folder / model.name
+        symbol=symbol,
+        model=model,
+        stronger=stronger,
+        split=split,
+        early_stopping_fraction=0.15,
+        augmentation=augmentation,
+        new_augmenter=new_augmenter,
+        calibrates=calibrates,
+        new_monitor=TrainingMonitor,
+        seed=seed,
+        folder=folder / model.name,
     )
 
 

@@ -41,7 +41,9 @@ def test_augmentation_is_seeded_by_fit_and_sees_fitted_rows_only(
         Nearest.seen.clear()
         split = walked(noise(200, seed=1))
         model = Nearest(holds_back=holds_back)
-        trained = train_task(task(split, tmp_path, model, new_augmenter=Doubling))
+        trained = train_task(
+            task(split, tmp_path, model, augmentation="always", new_augmenter=Doubling)
+        )
         for augmenter, (train, _, augmented) in zip(Doubling.made, Nearest.seen, strict=True):
             assert np.array_equal(augmenter.given, train.x_NF)
             assert len(augmented[1]) == 2 * len(train)
@@ -62,7 +64,9 @@ class Breaks(Doubling):
 
 def test_an_augmentation_that_breaks_is_recorded_and_training_goes_on(tmp_path: Path) -> None:
     Doubling.made = []
-    trained = train_task(task(walked(noise(200, seed=1)), tmp_path, new_augmenter=Breaks))
+    trained = train_task(
+        task(walked(noise(200, seed=1)), tmp_path, augmentation="always", new_augmenter=Breaks)
+    )
     reason = "original rows are used as they are: KeyError: 'no such\\nneighbour'"
     expected = (f"fold 1: no augmentation, 79 {reason}", f"fold 2: no augmentation, 99 {reason}")
     assert trained.augmentation_failures == expected
@@ -78,7 +82,9 @@ def test_a_warning_about_augmented_rows_is_no_failure(tmp_path: Path) -> None:
             return super().augment(x, y)
 
     Doubling.made = []
-    trained = train_task(task(walked(noise(200, seed=1)), tmp_path, new_augmenter=Moves))
+    trained = train_task(
+        task(walked(noise(200, seed=1)), tmp_path, augmentation="always", new_augmenter=Moves)
+    )
     assert trained.augmentation_failures == ()
     assert "fold 1: moved" in trained.warnings
 
@@ -89,7 +95,9 @@ def test_rows_that_cannot_be_augmented_are_a_failure_and_enough_rows_are_none(
     rows = noise(200, seed=1)
     rare = samples(rows.x_NF, np.isin(np.arange(200), (5, 15, 45, 85, 105, 125, 145, 165, 185)))
     smote = functools.partial(DataAugmenter, threshold=150)
-    *fits, trained = Training(task(walked(rare), tmp_path, new_augmenter=smote)).fits()
+    *fits, trained = Training(
+        task(walked(rare), tmp_path, augmentation="always", new_augmenter=smote)
+    ).fits()
     assert isinstance(trained, Trained)
     failures = [fit.augmentation_failure for fit in fits if isinstance(fit, FitEnded)]
     assert [one is not None for one in failures] == [True, True, True, False, False, False, False]
@@ -115,7 +123,11 @@ def test_time_spent_on_augmentation_is_counted_apart(
             return super()._fit(*given)
 
     Doubling.made = []
-    trained = train_task(task(walked(noise(200, seed=1)), tmp_path, Busy(), new_augmenter=Slow))
+    trained = train_task(
+        task(
+            walked(noise(200, seed=1)), tmp_path, Busy(), augmentation="always", new_augmenter=Slow
+        )
+    )
     cpu = trained.cpu
     assert (cpu.fit, cpu.walk_forward, cpu.augmentation) == (1.0, 6.0, 70.0)
     assert trained.duration_s == 3 * 77.0

@@ -1,5 +1,10 @@
-"""The holdout is opened last, for the stored artifact and with the rows before it."""
+"""The holdout is opened last, for the stored artifact and with the rows before it, and on record.
 
+Axes: N rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,22 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+import training.certify
 from market.splits import Holdout, Split, WalkForward
 from models.store import load_model
 from selection import ModelSelector
+from selection.evidence import mean_interval
+from selection.holdout_ledger import REAL_MARKET, HoldoutLedger
 from selection.json_safe import to_json_safe
-from selection.metrics import classification_metrics, expectancy_r, no_skill_metrics
-from tests.models.planted import make_model, signal
+from selection.metrics import classification_metrics, expectancy_r, log_losses, no_skill_metrics
+from selection.overlap import Overlaps
+from tests.models.planted import HOUR, make_model, signal
 from tests.training.spies import task, train_task
-from training.certify import Definitions, deployable, described, refused, score_holdout
+from training.certify import LEDGER, Definitions, deployable, described, refused, score_holdout
 from training.prepare import Prepared
 from training.result import Payoff, training_result
 
 PAYOFF = Payoff(profit_atr=2.0, stop_atr=1.0, cost_atr=0.1, threshold=0.55)
+REFERENCE = ModelSelector(max_gap=0.2, min_accuracy=0.999, stability_threshold=0.05)
 
 
-def divided() -> tuple[Split, Holdout]:
-    """Return 170 rows of development and 30 sealed ones."""
+def divided(label_bars: int = 2) -> tuple[Split, Holdout]:
+    """Return 170 rows of development, less those purged, and 30 sealed ones."""
     split, holdout = WalkForward(
         first_train=0.4,
         n_blocks=2,
@@ -30,14 +40,14 @@ def divided() -> tuple[Split, Holdout]:
         min_development_rows=100,
         embargo_bars=0,
         min_rows=20,
-    ).divide(signal(200, seed=2))
+    ).divide(signal(200, seed=2, label_bars=label_bars))
     assert holdout is not None
     return split, holdout
 
 
 def chosen_result(split: Split, folder: Path) -> dict[str, Any]:
     """Train the logistic regression and return its result."""
-    work = task(split, folder, make_model("logistic"))
+    work = task(split, folder, make_model("logistic"), calibrates=True)
     result = training_result(
         work,
         train_task(work),
@@ -50,13 +60,43 @@ def chosen_result(split: Split, folder: Path) -> dict[str, Any]:
     return dict(to_json_safe(result))
 
 
+Deploy = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Deploy:
+    """Return a function that deploys one and the same model, with what is changed in its result."""
+    split, holdout = divided()
+    chosen = chosen_result(split, tmp_path)
+    prepared = Prepared(split, holdout, ())
+
+    def deploy(
+        prepared: Prepared = prepared, *, opens_holdout: bool = True, **changes: Any
+    ) -> dict[str, Any]:
+        result = {**chosen, "digests": {**chosen["digests"], **changes}}
+        return deployable(
+            {"selected_model": chosen["model_name"]},
+            result,
+            prepared,
+            model_folder=tmp_path / chosen["model_name"],
+            deploy_folder=tmp_path / "deploy",
+            payoff=PAYOFF,
+            opens_holdout=opens_holdout,
+            source="d1gest",
+            market=REAL_MARKET,
+            run_id="run 1",
+        )
+
+    return deploy
+
+
 @pytest.mark.parametrize("file", ["lstm", "logistic"])
 def test_the_saved_artifact_is_scored_on_the_sealed_rows_with_their_context(
     file: str, tmp_path: Path
 ) -> None:
     split, holdout = divided()
     model = make_model(file, **({"max_epochs": 2} if file == "lstm" else {}))
-    train_task(task(split, tmp_path, model))
+    train_task(task(split, tmp_path, model, calibrates=True))
     scores = score_holdout(holdout, tmp_path / model.name, base_rate=0.6, payoff=PAYOFF)
 
     saved, rows = load_model(tmp_path / model.name), holdout.samples
@@ -70,70 +110,220 @@ def test_the_saved_artifact_is_scored_on_the_sealed_rows_with_their_context(
     assert scores["n"] == 30
 
 
+def test_every_figure_of_the_holdout_comes_with_its_interval(tmp_path: Path) -> None:
+    split, holdout = divided()
+    train_task(task(split, tmp_path, make_model("logistic")))
+    folder = tmp_path / "LogisticRegression"
+    scores = score_holdout(holdout, folder, base_rate=0.6, payoff=PAYOFF)
+    rows, overlaps = holdout.samples, Overlaps(holdout.samples.t0_N, holdout.samples.t1_N)
+    p_N = load_model(folder).predict_proba(rows.x_NF)[:, 1]
+    right_N = ((p_N >= 0.5) == (rows.y_N == 1)).astype(float)
+    gain_N = log_losses(rows.y_N, np.full(30, 0.6)) - log_losses(rows.y_N, p_N)
+    intervals = scores["intervals"]
+    assert intervals["accuracy"] == mean_interval(right_N, overlaps, 0.95)
+    assert intervals["log_loss_gain"] == mean_interval(gain_N, overlaps, 0.95)
+    low, high = intervals["accuracy"]
+    assert low < scores["accuracy"] < high
+    low, high = intervals["log_loss_gain"]
+    assert low < scores["no_skill"]["log_loss"] - scores["log_loss"] < high
+    assert scores["effective_rows"] == overlaps.effective_rows < 30
+
+
+def test_labels_that_overlap_make_the_intervals_wider(tmp_path: Path) -> None:
+    split, holdout = divided()
+    train_task(task(split, tmp_path, make_model("logistic")))
+    widths = []
+    for label_bars in (1, 10):
+        rows = holdout.samples
+        longer = replace(rows, t1_N=rows.t0_N + label_bars * HOUR)
+        spread = replace(holdout, samples=longer)
+        scores = score_holdout(
+            spread, tmp_path / "LogisticRegression", base_rate=0.6, payoff=PAYOFF
+        )
+        low, high = scores["intervals"]["log_loss_gain"]
+        widths.append(high - low)
+    assert widths[1] > 2 * widths[0]
+
+
 def test_a_chosen_model_is_stored_and_the_stored_copy_is_what_the_holdout_judges(
-    tmp_path: Path,
+    deploy: Deploy, tmp_path: Path
 ) -> None:
     split, holdout = divided()
-    chosen = chosen_result(split, tmp_path)
-    prepared = Prepared(split, holdout, ())
-    entry = deployable(
-        {"selected_model": chosen["model_name"]},
-        chosen,
-        prepared,
-        model_folder=tmp_path / chosen["model_name"],
-        deploy_folder=tmp_path / "deploy",
-        payoff=PAYOFF,
-    )
+    entry, chosen = deploy(), chosen_result(split, tmp_path)
     stored = [tmp_path / "deploy" / file["path"] for file in entry["artifacts"]]
     assert [path.name for path in stored] == ["linear.safetensors", "model.json"]
     rate = float(split.development.y_N.mean())
     judged = score_holdout(holdout, stored[0].parent, base_rate=rate, payoff=PAYOFF)
-    assert entry["holdout"] == judged
+    assert {**entry["holdout"], "openings": None} == {**judged, "openings": None}
     assert entry["windows"]["holdout"]["rows"] == 30
     assert entry["windows"]["test"] == chosen["windows"]["test"]
     assert entry["expectancy"] == chosen["expectancy"]["out_of_fold"]
+    assert entry["calibration"] == chosen["calibration"]
+    assert entry["out_of_fold"]["log_loss"] == chosen["out_of_fold"]["log_loss"]
+    assert entry["test"]["no_skill"] == chosen["no_skill"]["test"]
     assert entry["decision_threshold"] == 0.55
     assert entry["selected_model"] == "LogisticRegression"
 
 
-def test_without_a_holdout_the_verdict_awaits_live_data(tmp_path: Path) -> None:
-    split, _ = divided()
-    chosen = chosen_result(split, tmp_path)
-    entry = deployable(
-        {},
-        chosen,
-        Prepared(split, None, ()),
-        model_folder=tmp_path / chosen["model_name"],
-        deploy_folder=tmp_path / "deploy",
-        payoff=PAYOFF,
-    )
+def test_an_opening_is_on_record_with_what_identifies_it(deploy: Deploy, tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    entry = deploy()
+    (opening,) = HoldoutLedger(tmp_path / "deploy" / LEDGER).recorded()
+    rows = divided()[1].samples
+    assert opening.start_utc == rows.t0_N[0].astype(object).replace(tzinfo=UTC)
+    assert opening.end_utc == rows.t0_N[-1].astype(object).replace(tzinfo=UTC)
+    assert (opening.symbol, opening.model) == ("EURUSD", "LogisticRegression")
+    assert (opening.conf_digest, opening.data_digest) == ("c0ffee", "d1gest")
+    assert (opening.market, opening.run_id) == (REAL_MARKET, "run 1")
+    assert before <= opening.time_utc <= datetime.now(UTC)
+    assert entry["holdout"]["openings"]["n_openings"] == 1
+    assert entry["holdout"]["openings"]["in_words"] == "opened once"
+
+
+def test_a_holdout_opened_again_says_how_often_and_by_how_many(deploy: Deploy) -> None:
+    deploy()
+    again = deploy()["holdout"]["openings"]
+    assert (again["n_openings"], again["n_configurations"]) == (2, 1)
+    assert again["in_words"] == "opened 2 times, by one configuration"
+    other = deploy(conf="another")["holdout"]["openings"]
+    assert (other["n_openings"], other["n_configurations"]) == (3, 2)
+    assert other["in_words"].endswith("by 2 configurations: its figures are no longer unseen")
+
+
+def test_opened_by_two_configurations_is_opened_twice(deploy: Deploy) -> None:
+    deploy()
+    openings = deploy(conf="another")["holdout"]["openings"]
+    assert (openings["n_openings"], openings["n_configurations"]) == (2, 2)
+    assert openings["first_before_utc"] == openings["latest_before_utc"] is not None
+
+
+def test_the_opening_is_written_down_before_a_score_is_computed(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_record = []
+
+    def loads(folder: Path) -> Any:
+        on_record.append(len(HoldoutLedger(tmp_path / "deploy" / LEDGER).recorded()))
+        return load_model(folder)
+
+    monkeypatch.setattr(training.certify, "load_model", loads)
+    deploy()
+    assert on_record == [1]
+
+
+@pytest.mark.parametrize("content", [b"no opening\n", b'{"symbol": "EURUSD"}\n', None])
+def test_a_ledger_that_cannot_be_read_keeps_the_holdout_closed(
+    content: bytes | None, deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = tmp_path / "deploy" / LEDGER
+    ledger.parent.mkdir()
+    if content is None:
+        ledger.mkdir()
+    else:
+        ledger.write_bytes(content)
+    scored: list[Path] = []
+    monkeypatch.setattr(training.certify, "load_model", scored.append)
+    with pytest.raises((ValueError, OSError), match=LEDGER):
+        deploy()
+    assert scored == []
+    assert content is None or ledger.read_bytes() == content
+
+
+def test_without_a_holdout_the_verdict_awaits_live_data_and_nothing_is_opened(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    entry = deploy(Prepared(divided()[0], None, ()))
     assert entry["holdout"] == entry["windows"]["holdout"] == "awaiting live data"
+    assert not (tmp_path / "deploy" / LEDGER).exists()
 
 
-def test_a_refusal_names_the_closest_candidate_that_was_trained(tmp_path: Path) -> None:
-    split, holdout = divided()
-    good = chosen_result(split, tmp_path)
-    worse = {**good, "model_name": "MLP", "out_of_fold": {"log_loss": 9.0}}
-    null = {**good, "model_name": "Null", "out_of_fold": {"log_loss": 0.0}, "null_model": True}
-    models = {
-        "MLP": worse,
-        "LR": good,
-        "Null": null,
+def test_a_holdout_that_is_to_stay_sealed_is_neither_scored_nor_in_the_ledger(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    entry = deploy(opens_holdout=False)
+    assert entry["holdout"] == "sealed"
+    assert entry["windows"]["holdout"]["rows"] > 0
+    assert not (tmp_path / "deploy" / LEDGER).exists()
+
+
+def described_refusal(
+    selection: dict[str, Any], models: dict[str, Any], *, holdout: Any = None
+) -> dict[str, Any]:
+    return described(
+        selection,
+        models,
+        Prepared(divided()[0], holdout, ("labels overlap",)),
+        definitions=Definitions(features=None, label={"profit": 2}, split={"blocks": 2}),
+        reference=REFERENCE,
+    )
+
+
+def board(folder: Path) -> dict[str, Any]:
+    """Return results by model: a good and a worse candidate, a null model and a failed one."""
+    good = chosen_result(divided()[0], folder)
+    return {
+        "MLP": {**good, "model_name": "MLP", "out_of_fold": {"log_loss": 9.0}},
+        "LogisticRegression": good,
+        "Null": {
+            **good,
+            "model_name": "Null",
+            "out_of_fold": {"log_loss": 0.0},
+            "null_model": True,
+        },
         "LSTM": {"error": "timeout", "null_model": False},
     }
-    selector = ModelSelector(max_gap=0.2, min_accuracy=0.999, stability_threshold=0.05)
-    definitions = Definitions(features=None, label={"profit": 2}, split={"blocks": 2})
-    entry = described(
-        refused("No models met quality criteria"),
-        models,
-        Prepared(split, holdout, ()),
-        definitions=definitions,
-        selector=selector,
-    )
-    assert entry["closest"]["model"] == "LogisticRegression"
-    assert entry["closest"]["fails"] == selector.failures(good)
-    assert entry["closest"]["fails"]
+
+
+def test_a_refusal_of_the_reference_names_the_closest_candidate_that_was_trained(
+    tmp_path: Path,
+) -> None:
+    models = board(tmp_path)
+    why = {name: f"{name} breaks a limit" for name in models}
+    selection = {**refused("No models met quality criteria"), "refused": why}
+    entry = described_refusal(selection, models)
+    fails = ["LogisticRegression breaks a limit"]
+    assert entry["closest"] == {"model": "LogisticRegression", "fails": fails}
     assert entry["features"]["names"] == [f"feature_{f}" for f in range(4)]
     assert (entry["label"], entry["split"]) == ({"profit": 2}, {"blocks": 2})
-    assert set(entry["reference_verdict"]) == set(models)
+    verdicts = {name: REFERENCE.reference_verdict(one) for name, one in models.items()}
+    assert entry["reference_verdict"] == verdicts
     assert entry["action"] == "MANUAL_REVIEW_REQUIRED"
+    assert entry["reason"] == "No models met quality criteria"
+    assert (entry["warnings"], entry["evidence"]) == (["labels overlap"], None)
+
+
+def test_a_refusal_on_evidence_names_the_council_that_was_judged(tmp_path: Path) -> None:
+    evidence = {"p_value": 0.4}
+    selection = {**refused("no effect seen"), "refused": {}, "evidence": evidence}
+    entry = described_refusal(selection, board(tmp_path))
+    assert entry["closest"] == {"model": "Council", "fails": ["no effect seen"]}
+    assert entry["evidence"] == evidence
+
+
+def test_the_council_is_the_closest_of_the_reference_only_where_nothing_else_was_trained(
+    tmp_path: Path,
+) -> None:
+    models = board(tmp_path)
+    council = {**models["MLP"], "model_name": "Council", "out_of_fold": {"log_loss": 0.1}}
+    selection = {**refused("none"), "refused": {"LogisticRegression": "gap", "Council": "unknown"}}
+    entry = described_refusal(selection, {**models, "Council": council})
+    assert entry["closest"]["model"] == "LogisticRegression"
+    left = {"Council": council, "LSTM": models["LSTM"]}
+    assert described_refusal(selection, left)["closest"]["model"] == "Council"
+
+
+def test_where_nothing_is_chosen_the_holdout_stays_sealed(tmp_path: Path) -> None:
+    selection, models = {**refused("none"), "refused": {}}, board(tmp_path)
+    # Whoever looked into this one would find that it holds nothing.
+    entry = described_refusal(selection, models, holdout=object())
+    assert entry["holdout"] == "sealed"
+    assert "windows" not in entry
+    assert described_refusal(selection, models)["holdout"] == "awaiting live data"
+
+
+def test_where_every_model_failed_the_first_error_is_the_reason(tmp_path: Path) -> None:
+    models = {**board(tmp_path), "MLP": {"error": "no rows", "null_model": False}}
+    del models["LogisticRegression"]
+    entry = described_refusal({**refused("none"), "refused": {}}, models)
+    assert entry["reason"] == "Every model failed: no rows"
+    assert entry["closest"] is None

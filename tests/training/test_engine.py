@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from models.base import Model
 from tests.models.planted import make_model, signal
-from tests.training.spies import Dies, Nearest, Raises, Sleeps, task, walked
+from tests.training.spies import Believer, Dies, Nearest, Raises, Sleeps, task, walked
 from training import engine
 from training.engine import Event, Finished, Step, available_cores, run_tasks
 from training.task import Failure, Task, Trained
 
 SMALL: dict[str, dict[str, Any]] = {
+    "council": {"n_estimators": 10},
     "lstm": {"max_epochs": 3},
     "mlp": {"max_epochs": 3},
     "random_forest": {"n_estimators": 10, "max_samples": 0.3},
@@ -38,6 +40,12 @@ def finished(tasks: list[Task], n_workers: int) -> dict[tuple[str, str], Finishe
     by_key = {(one.task.symbol, one.task.model.name): one for one in ended}
     assert len(by_key) == len(ended) == len(tasks)
     return by_key
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return the files of a folder by their place in it."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def error_of(one: Finished) -> str | None:
@@ -63,6 +71,7 @@ def test_workers_and_this_process_give_equal_results_and_isolate_a_failure(
     for n_workers in (1, 2):
         folder = tmp_path / str(n_workers)
         tasks = [small_task(model, folder) for model in [Raises(), *models]]
+        tasks = [replace(one, augmentation="adaptive", calibrates=True) for one in tasks]
         runs.append(finished(tasks, n_workers))
     serial, parallel = runs
     for run in runs:
@@ -74,9 +83,11 @@ def test_workers_and_this_process_give_equal_results_and_isolate_a_failure(
         assert np.array_equal(one.p_N, beside.p_N, equal_nan=True), key
         assert one.importance == beside.importance
         assert one.final == beside.final
-        files = [sorted((tmp_path / n / key[1]).iterdir()) for n in ("1", "2")]
-        for one, other in zip(*files, strict=True):
-            assert one.read_bytes() == other.read_bytes()
+        assert one.augmentation == beside.augmentation is not None
+        assert one.calibrated is not None
+        assert beside.calibrated is not None
+        assert np.array_equal(one.calibrated.p_N, beside.calibrated.p_N)
+        assert contents(tmp_path / "1" / key[1]) == contents(tmp_path / "2" / key[1])
     assert multiprocessing.active_children() == []
 
 
@@ -121,6 +132,16 @@ def test_each_task_tells_its_beginning_its_fits_and_its_end_in_order(
         assert told(events, symbol) == [*steps, None]
     if n_workers == 1:
         assert [one.task.symbol for one in events] == [name for name in symbols for _ in range(5)]
+
+
+def test_a_task_with_everything_to_choose_tells_all_its_fits(tmp_path: Path) -> None:
+    work = small_task(Believer(belief=2.0), tmp_path)
+    open_work = replace(work, stronger=(Believer(belief=0.1),), augmentation="adaptive")
+    events = list(run_tasks([open_work], 1))
+    tries = ["fold 1", "fold 1 step 1", "fold 1 augmented"]
+    tries += ["fold 2", "fold 2 step 1", "fold 2 augmented", "final fit"]
+    steps = [(number, 7, name) for number, name in enumerate(tries, start=1)]
+    assert told(events, "EURUSD") == [(0, 7, None), *steps, None]
 
 
 @pytest.mark.usefixtures("light_workers")

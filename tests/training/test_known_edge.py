@@ -14,10 +14,10 @@ from market.labels import TripleBarrier
 from market.simulate import SimulatedMarket
 from market.splits import WalkForward
 from market.truth import win_probability
-from models import TrainingMonitor
 from models.null_models import LogisticRegression
-from tests.training.spies import train_task
-from training.task import Task
+from tests.training.spies import task, train_task
+
+Gains = dict[float, tuple[float, float]]
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -37,7 +37,7 @@ def expected_gain(p_N: Any, base_rate_N: Any, truth_N: Any) -> float:
 
 
 @pytest.fixture(scope="module", params=["EURUSD", "USDJPY"])
-def gains(request, tmp_path_factory) -> dict[float, tuple[float, float]]:
+def gains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gains:
     """Return by edge the gain that a walk-forward found, and the gain that was attainable."""
     features, labels = (
         SmcFeatures(**conf("features/smc")),
@@ -62,18 +62,9 @@ def gains(request, tmp_path_factory) -> dict[float, tuple[float, float]]:
             n_paths=100,
             rng=np.random.default_rng(0),
         )
-        trained = train_task(
-            Task(
-                symbol=request.param,
-                model=LogisticRegression(**conf("null_model/logistic")),
-                split=split,
-                early_stopping_fraction=0.15,
-                new_augmenter=None,
-                new_monitor=TrainingMonitor,
-                seed=7,
-                folder=tmp_path_factory.mktemp("model"),
-            )
-        )
+        model = LogisticRegression(**conf("null_model/logistic"))
+        folder = tmp_path_factory.mktemp("model")
+        trained = train_task(task(split, folder, model, symbol=request.param))
         judged_N = ~np.isnan(trained.p_N)
         truth_N = np.clip(truth_N[judged_N], 0.01, 0.99)
         base_rate_N = trained.base_rate_N[judged_N]
@@ -84,13 +75,13 @@ def gains(request, tmp_path_factory) -> dict[float, tuple[float, float]]:
     return found
 
 
-def test_with_an_edge_walk_forward_finds_over_a_third_of_what_is_attainable(gains):
+def test_with_an_edge_walk_forward_finds_over_a_third_of_what_is_attainable(gains: Gains) -> None:
     gain, attainable = gains[0.15]
     assert attainable > 0.01
     assert attainable / 3 < gain < attainable
 
 
-def test_without_an_edge_there_is_nothing_to_gain_and_nothing_is_found(gains):
+def test_without_an_edge_there_is_nothing_to_gain_and_nothing_is_found(gains: Gains) -> None:
     gain, attainable = gains[0.0]
     assert attainable < 0.003
     assert gain <= attainable

@@ -14,21 +14,45 @@ import pytest
 from market.samples import Samples, mean_uniqueness
 from market.splits import Fold, Split
 from models.base import FitReport
+from models.calibration import Calibration
+from selection.calibration import Calibrated, Judged
 from selection.json_safe import to_json_safe
 from selection.metrics import classification_metrics
-from tests.models.planted import make_model, noise, samples
+from tests.models.planted import make_model, noise, samples, signal
 from tests.training.spies import by_fractions, task, train_task, walked
+from training.choices import AugmentationVerdict, Choice, StrengthVerdict
 from training.result import Payoff, TrainingResult, training_result, window
 from training.task import Cpu, FoldOutcome, Trained
 
 Y_N = np.array([0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1])
 # Hits per block of two rows: 1, 2, 0, 2.
 P_N = np.array([math.nan] * 4 + [0.9, 0.1, 0.2, 0.3, 0.4, 0.7, 0.5, 0.8])
+# Of the trades at 0.9, 0.7, 0.5 and 0.8 the second and the last are left; the row at 0.1 is new.
+CALIBRATED_N = np.array([0.4, 0.6, 0.2, 0.3, 0.4, 0.7, 0.45, 0.8])
+CALIBRATED = Calibrated(
+    CALIBRATED_N,
+    Calibration.platt(0.5, 0.1),
+    {0: "none", 1: "none", 2: "platt", 3: "platt"},
+    {"none": Judged(8, 0.7, 0.7), "platt": Judged(4, 0.68, 0.72), "isotonic": None},
+)
+STRENGTH = StrengthVerdict(1, ({}, {"max_depth": 2}), (0.71, None))
+VERDICT = AugmentationVerdict(
+    adopted=True,
+    rows=6,
+    log_loss_with=0.6,
+    log_loss_without=0.7,
+    gain=0.1,
+    standard_error=0.05,
+)
+NOW = datetime(2024, 5, 6, tzinfo=UTC)
 PAYOFF = Payoff(profit_atr=3.0, stop_atr=2.0, cost_atr=0.2, threshold=0.5)
 
 
-def outcome(train_accuracy: float, p_N: Any, base_rate: float, error: str | None) -> FoldOutcome:
-    return FoldOutcome(3, 1, base_rate, train_accuracy, np.asarray(p_N), error)
+def outcome(
+    number: int, train_accuracy: float, p_N: Any, base_rate: float, error: str | None
+) -> FoldOutcome:
+    choice = Choice(step=number % 2, augmented=number > 1)
+    return FoldOutcome(choice, 3, 1, base_rate, train_accuracy, np.asarray(p_N), error)
 
 
 def case(first_fails: bool = False) -> tuple[Split, Trained]:
@@ -42,12 +66,16 @@ def case(first_fails: bool = False) -> tuple[Split, Trained]:
         errors[0], p_N[4:6], rate_N[4:6] = "one class", math.nan, math.nan
     accuracies = [math.nan if error else 0.7 + 0.05 * k for k, error in enumerate(errors)]
     outcomes = tuple(
-        outcome(accuracies[k], p_N[block], 0.5, errors[k]) for k, block in enumerate(blocks)
+        outcome(k, accuracies[k], p_N[block], 0.5, errors[k]) for k, block in enumerate(blocks)
     )
     return split, Trained(
         p_N=p_N,
         base_rate_N=rate_N,
+        calibrated=None,
         folds=outcomes,
+        strength=STRENGTH,
+        augmentation=None,
+        hyperparameters={"max_depth": 2},
         final=FitReport(11, 22, 5, {"val_loss": [0.7, 0.6]}),
         importance={"feature_0": 0.5, "feature_1": 0.5},
         warnings=("fold 1: slow",),
@@ -63,7 +91,7 @@ def result_of(split: Split, trained: Trained, **changes: Any) -> TrainingResult:
         "null_model": False,
         "conf_digest": "c0ffee",
         "notes": ("labels overlap",),
-        "now": datetime(2024, 5, 6, tzinfo=UTC),
+        "now": NOW,
     }
     return training_result(task(split, Path("unused")), trained, **{**given, **changes})
 
@@ -75,6 +103,8 @@ def test_the_history_has_the_references_names_and_numbers() -> None:
         "val_accuracy": 0.0,
         "test_accuracy": 1.0,
         "train_val_gap": pytest.approx(0.85),
+        # Mean of 0.7, 0.75, 0.8 and 0.85 less 5 of 8.
+        "oof_gap": pytest.approx(0.775 - 0.625),
         "overfitting_detected": True,
         "cv_available": True,
         "cv_mean_accuracy": pytest.approx(0.625),
@@ -123,6 +153,8 @@ def test_a_fold_without_predictions_makes_cross_validation_unavailable_and_no_mo
     assert result.history["test_accuracy"] == 1.0
     assert result.out_of_fold["n"] == 6
     assert result.folds[0]["error"] == "one class"
+    # Mean of 0.75, 0.8 and 0.85 less 4 of 6.
+    assert result.history["oof_gap"] == pytest.approx(0.8 - 4 / 6)
     assert [fold["fold"] for fold in result.folds] == [1, 2, 3, 4]
 
 
@@ -139,6 +171,59 @@ def test_each_part_is_scored_on_its_own_rows() -> None:
     # Test: two trades, both won, each paying 1.5 less 0.1 of costs.
     assert result.expectancy["test"]["expectancy_r"] == pytest.approx(1.4)
     assert result.expectancy["out_of_fold"]["trades"] == 4
+
+
+def test_trades_are_chosen_by_calibrated_probabilities_and_scored_as_the_gate_reads_them() -> None:
+    split, trained = case()
+    raw, result = (
+        result_of(split, trained),
+        result_of(split, replace(trained, calibrated=CALIBRATED)),
+    )
+    assert (result.out_of_fold, result.reliability) == (raw.out_of_fold, raw.reliability)
+    assert result.val_metrics == raw.val_metrics
+    # Raw: four trades, of labels 1, 0, 1, 1; calibrated: three, of labels 1, 0, 1.
+    assert [raw.expectancy["out_of_fold"]["trades"], raw.expectancy["test"]["trades"]] == [4, 2]
+    assert result.expectancy["out_of_fold"]["trades"] == 3
+    assert result.expectancy["out_of_fold"]["total_r"] == pytest.approx(1.4 + 1.4 - 1.1)
+    assert result.expectancy["test"]["trades"] == 1
+    assert result.expectancy["test"]["share_taken"] == 0.5
+
+
+def test_trades_of_a_block_without_predictions_are_left_out_of_calibration_too() -> None:
+    split, trained = case(first_fails=True)
+    fewer = replace(CALIBRATED, p_N=CALIBRATED_N[2:])
+    result = result_of(split, replace(trained, calibrated=fewer))
+    assert result.expectancy["out_of_fold"]["trades"] == 2
+    assert result.expectancy["validation"]["trades"] == 1
+
+
+def test_strength_calibration_and_the_verdict_on_augmentation_are_told() -> None:
+    split, trained = case()
+    told = replace(trained, calibrated=CALIBRATED, augmentation=VERDICT)
+    result = result_of(split, told)
+    assert result.strength == {
+        "chosen": 1,
+        "steps": [
+            {"hyperparameters": {}, "out_of_fold_log_loss": 0.71},
+            {"hyperparameters": {"max_depth": 2}, "out_of_fold_log_loss": None},
+        ],
+    }
+    assert result.hyperparameters == {"max_depth": 2}
+    assert result.calibration == {
+        "kind": "platt",
+        "kind_by_block": {"1": "none", "2": "none", "3": "platt", "4": "platt"},
+        "out_of_fold_log_loss": result.calibration["out_of_fold_log_loss"],
+        "judged": {
+            "none": {"rows": 8, "log_loss": 0.7, "log_loss_of_none": 0.7},
+            "platt": {"rows": 4, "log_loss": 0.68, "log_loss_of_none": 0.72},
+            "isotonic": None,
+        },
+    }
+    assert result.augmentation_verdict == asdict(VERDICT)
+    made = [(fold["strength"], fold["augmented"]) for fold in result.folds]
+    assert made == [(0, False), (1, False), (0, True), (1, True)]
+    plain = result_of(split, trained)
+    assert (plain.calibration, plain.augmentation_verdict) == (None, None)
 
 
 def test_the_rest_of_the_result_says_what_was_done() -> None:
@@ -204,6 +289,62 @@ def test_no_skill_is_what_the_majority_class_scores(divide: Any, tmp_path: Path)
     for part, metrics in scored.items():
         for key in ("accuracy", "log_loss"):
             assert result.no_skill[part][key] == pytest.approx(metrics[key])
+
+
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict[str, Any]]:
+    """Return what a small forest gave with every choice left open, and its result as JSON."""
+    split = walked(signal(260, seed=1, label_bars=3))
+    forest, stronger = (
+        make_model("random_forest", n_estimators=20, min_leaf_share=share) for share in (0.0, 0.15)
+    )
+    folder = tmp_path_factory.mktemp("model")
+    choices: dict[str, Any] = {"augmentation": "adaptive", "calibrates": True}
+    work = task(split, folder, forest, stronger=(stronger,), **choices)
+    trained = train_task(work)
+    given: dict[str, Any] = {"null_model": False, "conf_digest": "c0ffee", "notes": (), "now": NOW}
+    result = to_json_safe(training_result(work, trained, payoff=PAYOFF, **given))
+    return trained, json.loads(json.dumps(result, allow_nan=False))
+
+
+def test_the_gap_of_a_real_run_is_of_all_its_fits_and_predictions(real_run: Any) -> None:
+    trained, result = real_run
+    fitted = np.mean([fold.train_accuracy for fold in trained.folds])
+    gap = fitted - result["out_of_fold"]["accuracy"]
+    assert result["history"]["oof_gap"] == pytest.approx(gap)
+    assert result["out_of_fold"]["n"] == 156
+
+
+def test_the_strength_of_a_real_run_is_that_of_the_deployed_fit(real_run: Any) -> None:
+    trained, result = real_run
+    weak, strong = result["strength"]["steps"]
+    assert (weak["hyperparameters"], strong["hyperparameters"]) == ({}, {"min_leaf_share": 0.15})
+    assert 0.2 < weak["out_of_fold_log_loss"] < 0.7
+    chosen = result["strength"]["chosen"]
+    assert result["hyperparameters"]["min_leaf_share"] == (0.0, 0.15)[chosen]
+    assert [fold["strength"] for fold in result["folds"]] == [
+        outcome.choice.step for outcome in trained.folds
+    ]
+    assert result["folds"][0]["strength"] == 1
+
+
+def test_a_real_runs_verdict_on_augmentation_holds_the_numbers_it_rests_on(real_run: Any) -> None:
+    _, result = real_run
+    verdict = result["augmentation_verdict"]
+    assert (result["augmentation"], verdict["rows"]) == ("adaptive", 156)
+    gain = verdict["log_loss_without"] - verdict["log_loss_with"]
+    assert verdict["gain"] == pytest.approx(gain)
+    assert verdict["adopted"] is (verdict["gain"] > 1.645 * verdict["standard_error"])
+
+
+def test_a_real_run_is_calibrated_by_its_own_predictions(real_run: Any) -> None:
+    trained, result = real_run
+    calibration, none = result["calibration"], result["calibration"]["judged"]["none"]
+    assert calibration["kind"] == trained.calibrated.final.kind
+    assert len(calibration["kind_by_block"]) == 6
+    assert calibration["kind_by_block"]["1"] == "none"
+    assert none["rows"] == 156
+    assert none["log_loss"] == pytest.approx(result["out_of_fold"]["log_loss"])
 
 
 def test_overlap_lowers_uniqueness() -> None:

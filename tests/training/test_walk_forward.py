@@ -59,7 +59,7 @@ def test_the_rows_of_the_blocks_are_predicted_and_no_others(divide: Any, tmp_pat
     assert trained.base_rate_N == pytest.approx(rate_N, nan_ok=True)
 
 
-@pytest.mark.parametrize("file", ["lstm", "mlp", "random_forest", "xgboost", "logistic"])
+@pytest.mark.parametrize("file", ["council", "lstm", "mlp", "random_forest", "xgboost", "logistic"])
 @pytest.mark.parametrize("first_changed", [130, 171])
 def test_a_prediction_never_depends_on_later_rows(
     file: str, first_changed: int, tmp_path: Path
