@@ -9,9 +9,14 @@ from market.data_report import DataReport
 from pipelines import records
 from pipelines.preparation import Preparation
 from pipelines.settings import TrainSettings
+from selection import ModelSelector
+from selection.certified import COUNCIL
+from selection.holdout_ledger import REAL_MARKET
+from selection.selector import nothing_selected
 from tracking.records import LoggedModel
 from training.certify import Definitions, deployable, described, refused
-from training.result import Payoff, library_versions
+from training.prepare import Prepared
+from training.result import library_versions
 
 Result = dict[str, Any]
 
@@ -32,33 +37,77 @@ class Certified:
     undeployed: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What identifies a run to whoever asks later which one opened a holdout."""
+
+    run_id: str | None
+    simulated: bool
+
+
+def candidates(
+    results: Mapping[str, Mapping[str, Result]], *, council: bool
+) -> dict[str, dict[str, Result]]:
+    """Return what may be deployed: everything but the null models, with or without the council."""
+    return {
+        symbol: {
+            name: one
+            for name, one in models.items()
+            if not one["null_model"] and (council or name != COUNCIL)
+        }
+        for symbol, models in results.items()
+    }
+
+
+def selected_by_reference(
+    selector: ModelSelector, results: Mapping[str, Mapping[str, Result]]
+) -> dict[str, Result]:
+    """Select by the reference rule, which knows no council."""
+    known = {
+        symbol: {name: one for name, one in models.items() if name != COUNCIL}
+        for symbol, models in results.items()
+    }
+    selections = selector.select_best_models(known)
+    for symbol, selection in selections.items():
+        chosen = selection["selected_model"]
+        otherwise = selection["reason"] if chosen is None else f"{chosen} has the better score"
+        selection["refused"] = {
+            name: "; ".join(selector.failures(result)) or otherwise
+            for name, result in known[symbol].items()
+            if name != chosen
+        }
+        if COUNCIL in results[symbol]:
+            selection["refused"][COUNCIL] = "the reference rule knows no council"
+    return selections
+
+
 def certify(
     settings: TrainSettings,
     conf: Mapping[str, Any],
     data: Preparation,
     results: Mapping[str, Mapping[str, Result]],
+    selections: Mapping[str, Result],
     logged: Mapping[tuple[str, str], LoggedModel],
     *,
     models_folder: Path,
-    payoff: Payoff,
+    run: Run,
 ) -> Certified:
-    """Select per symbol, store what is chosen, and only then open its holdout."""
-    candidates = {
-        symbol: {name: one for name, one in models.items() if not one["null_model"]}
-        for symbol, models in results.items()
-    }
+    """Describe what was selected per symbol, store what is chosen, and only then open its holdout.
+
+    What cannot be stored, or whose holdout's opening cannot be recorded, is not deployed.
+    """
     found = {
         symbol: refused(f"Data could not be used: {error}") for symbol, error in data.failed.items()
     }
     undeployed: dict[str, str] = {}
-    for symbol, selection in settings.selector.select_best_models(candidates).items():
+    for symbol, selection in selections.items():
         prepared, models = data.prepared[symbol], results[symbol]
         selection = described(
-            selection,
+            _unless_suspect(selection, prepared),
             models,
             prepared,
             definitions=_definitions(conf, data.reports[symbol]),
-            selector=settings.selector,
+            reference=_reference(settings),
         )
         bars = data.reports[symbol].bars
         selection["data_warnings"] = list(bars.warnings) if bars else []
@@ -73,13 +122,31 @@ def certify(
                     prepared,
                     model_folder=models_folder / f"{symbol}_{model}",
                     deploy_folder=settings.manifest_path.parent,
-                    payoff=payoff,
+                    payoff=settings.payoff,
+                    opens_holdout=settings.opens_holdout,
+                    source=data.digests[symbol],
+                    market=data.digests[symbol] if run.simulated else REAL_MARKET,
+                    run_id=run.run_id,
                 )
             except (ValueError, OSError) as error:
-                undeployed[symbol] = f"Artifacts could not be stored: {error}"
+                undeployed[symbol] = f"Could not be deployed: {error}"
                 selection = refused(undeployed[symbol])
         found[symbol] = selection
     return Certified({symbol: found[symbol] for symbol in settings.symbols}, undeployed)
+
+
+def _unless_suspect(selection: Result, prepared: Prepared) -> Result:
+    """Take back what evidence speaks for where it may be the future that speaks."""
+    chosen = selection["selected_model"]
+    if chosen is None or not selection.get("evidence") or not prepared.suspect:
+        return selection
+    reason = (
+        f"Signal is there, but {prepared.suspect[0]}; leave it out or, if it is, raise "
+        "training.max_feature_auc"
+    )
+    kept = {name: one for name, one in selection.items() if name != "expected_accuracy"}
+    refused_too = {**selection["refused"], chosen: reason}
+    return {**kept, **nothing_selected(reason), "refused": refused_too}
 
 
 def write_manifest(
@@ -92,11 +159,12 @@ def write_manifest(
     cost_atr: float,
 ) -> None:
     """Write the deployment manifest with where its models come from."""
-    settings.selector.save_deployment_manifest(
+    _reference(settings).save_deployment_manifest(
         selections,
         settings.manifest_path,
         provenance={
             "run_id": run_id,
+            "selection": "reference" if settings.selector is _reference(settings) else "certified",
             "simulated": simulated,
             "git_commit": records.git_commit(),
             "conf_digest": conf_digest,
@@ -105,6 +173,12 @@ def write_manifest(
             "costs_atr": cost_atr,
         },
     )
+
+
+def _reference(settings: TrainSettings) -> ModelSelector:
+    """Return the reference rule, whose numbers every selection shows."""
+    selector = settings.selector
+    return selector if isinstance(selector, ModelSelector) else selector.reference
 
 
 def _definitions(conf: Mapping[str, Any], report: DataReport) -> Definitions:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.outcome import unaugmented
+from pipelines.outcome import opened_before, unaugmented, why_none
 from tracking.registry import CHAMPION
 
 Result = Mapping[str, Any]
@@ -175,9 +175,7 @@ def _outcome_rows(results: Results, selections: Mapping[str, Result]) -> Iterato
         shown = chosen or (closest["model"] if closest else "")
         result = results.get(symbol, {}).get(shown)
         name = f"**{chosen}**" if chosen else "none"
-        why = selection["reason"]
-        if closest:
-            why = f"closest is {shown}: {'; '.join(closest['fails'])}"
+        why = selection["reason"] if chosen else why_none(selection).removeprefix("none; ")
         yield (_plain(symbol), name, *_outcome_figures(result, selection), _plain(why))
 
 
@@ -210,7 +208,7 @@ def _failures(results: Results, selections: Mapping[str, Result]) -> Iterator[st
 def _suspicions(selections: Mapping[str, Result]) -> Iterator[str]:
     for symbol, selection in selections.items():
         odd = selection.get("data_warnings", ()) if selection["selected_model"] else ()
-        for note in [*selection.get("warnings", ()), *odd]:
+        for note in [*selection.get("warnings", ()), *odd, *opened_before(selection)]:
             yield f"{symbol}: {note}"
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from selection import ModelSelector
 from selection.atomic import write_bytes_atomically
+from selection.certified import in_digits
 
 Result = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Result]]
@@ -32,9 +32,12 @@ LEADERBOARD = (
     "test_accuracy",
     "test_log_loss",
     "train_val_gap",
+    "oof_gap",
     "cv_std_accuracy",
     "oof_expectancy_r",
     "oof_trades",
+    "strength",
+    "calibration",
     "verdict",
 )
 
@@ -64,14 +67,14 @@ def warning_line(result: Result, notes: Sequence[str]) -> str:
     return f"    {own[0]}{others}"
 
 
-def write_leaderboard(results: Results, selector: ModelSelector, path: Path) -> None:
+def write_leaderboard(results: Results, selections: Mapping[str, Result], path: Path) -> None:
     """Write one row per symbol and model, best out-of-fold log-loss of each symbol first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, LEADERBOARD, lineterminator="\n")
     writer.writeheader()
-    for models in results.values():
+    for symbol, models in results.items():
         for result in sorted(models.values(), key=_oof_log_loss):
-            writer.writerow(_leaderboard_row(result, selector))
+            writer.writerow(_leaderboard_row(result, selections[symbol]))
     write_bytes_atomically(path, text.getvalue().encode())
 
 
@@ -119,6 +122,8 @@ def _leaderboard_table(results: Results) -> Table:
         "First line: log-loss gain in thousandths of a nat. Second: accuracy gain in points.",
         ["symbol", "rows", *(re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", name) for name in names)],
     )
+    # All models of a usual run have to fit 80 columns.
+    table.padding = (0, 1, 0, 0)
     for symbol, models in results.items():
         rows = [result["out_of_fold"]["n"] for result in models.values() if "error" not in result]
         cells = [_gain(models.get(name)) for name in names]
@@ -140,36 +145,64 @@ def _gain(result: Result | None) -> str:
 
 
 def _outcome_table(results: Results, selections: Mapping[str, Result], *, simulated: bool) -> Table:
+    judged = any(selection.get("evidence") for selection in selections.values())
+    on = "out of fold" if judged else "test"
+    p = (
+        "p: how often answers without any signal go with the outcomes as well as the council's, "
+        "after Holm over the symbols. "
+        if judged
+        else ""
+    )
     table = _table(
         f"Outcome on {'a simulated market' if simulated else 'real data'}",
         "First line: accuracy, second: log-loss; no skill in brackets. Where none was chosen the "
-        "figures are those of the closest.\nTest has been read by selection, the holdout by no "
-        "rule. R: the distance of the stop, after costs, out of fold.",
-        ["symbol", "chosen", "test", "holdout", "gap", "R per trade"],
+        f"figures are those of the closest. {p}{on.capitalize()} has been read by selection, the "
+        "holdout by no rule, and is scored after calibration. Gap: training less "
+        f"{'out-of-fold' if judged else 'validation'} accuracy. R: the distance of the stop, after "
+        "costs, out of fold.",
+        ["symbol", "chosen", on, "holdout", "gap", "R per trade"],
     )
     for symbol, selection in selections.items():
-        table.add_row(escape(symbol), *_outcome_cells(results.get(symbol, {}), selection))
+        cells = _outcome_cells(results.get(symbol, {}), selection, judged=judged)
+        table.add_row(escape(symbol), *cells)
     return table
 
 
-def _outcome_cells(models: Mapping[str, Result], selection: Result) -> Iterator[str]:
+def _outcome_cells(
+    models: Mapping[str, Result], selection: Result, *, judged: bool
+) -> Iterator[str]:
     chosen, closest = selection["selected_model"], selection.get("closest")
     result = models.get(chosen or (closest["model"] if closest else ""))
     suspect = "\n[red]suspect[/]" if chosen and selection["warnings"] else ""
-    yield f"[green]{chosen}[/]{suspect}" if chosen else "none"
+    found = selection.get("evidence")
+    p = f"\np {in_digits(found['p_adjusted'])}" if found else ""
+    yield (f"[green]{chosen}[/]" if chosen else "none") + p + suspect
     if result is None:
         yield from ["-"] * 4
         return
-    yield _two_lines(result["test_metrics"], result["no_skill"]["test"])
-    holdout = selection["holdout"]
-    is_open = isinstance(holdout, Mapping)
-    yield _two_lines(holdout, holdout["no_skill"]) if is_open else str(holdout)
-    yield f"{100 * result['history']['train_val_gap']:.1f}%"
+    scores, part = ("out_of_fold", "out_of_fold") if judged else ("test_metrics", "test")
+    yield _two_lines(result[scores], result["no_skill"][part])
+    yield _holdout_cell(selection["holdout"])
+    yield f"{100 * result['history']['oof_gap' if judged else 'train_val_gap']:.1f}%"
     expectancy = result["expectancy"]["out_of_fold"]
     if expectancy["expectancy_r"] is None:
         yield "no trades"
     else:
         yield f"{expectancy['expectancy_r']:+.3f}\n{expectancy['trades']} trades"
+
+
+def _holdout_cell(holdout: Any) -> str:
+    if not isinstance(holdout, Mapping):
+        return str(holdout).replace("live", "\nlive")
+    openings = holdout["openings"]
+    times, colour = openings["n_openings"], "red" if _is_known(holdout) else "yellow"
+    again = f"\n[{colour}]opened {times} times[/]" if times > 1 else ""
+    return f"{_two_lines(holdout, holdout['no_skill'])}{again}"
+
+
+def _is_known(holdout: Any) -> bool:
+    """Tell whether another configuration has been shown figures of the same holdout."""
+    return isinstance(holdout, Mapping) and holdout["openings"]["n_configurations"] > 1
 
 
 def _two_lines(scores: Mapping[str, Any], no_skill: Mapping[str, Any]) -> str:
@@ -181,12 +214,15 @@ def _two_lines(scores: Mapping[str, Any], no_skill: Mapping[str, Any]) -> str:
 
 def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[str, str]]:
     """Yield what must not be overlooked about a symbol: why none, what looks wrong, what failed."""
-    closest = selection.get("closest")
-    if closest:
-        yield f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}", ""
-    elif selection["selected_model"] is None:
-        yield selection["reason"], "red"
+    if selection["selected_model"] is None:
+        judged = selection.get("closest") is not None
+        yield why_none(selection), "" if judged else "red"
     else:
+        yield selection["reason"], "green"
+        for sentence in opened_before(selection):
+            yield sentence, "red"
+        if (earned := selection["expectancy"]["expectancy_r"]) is None or earned <= 0:
+            yield f"signal, but no profit after costs out of fold: {_per_trade(earned)}", "yellow"
         for sentence in selection["data_warnings"]:
             yield f"before it trades, look at its data: {sentence}", "yellow"
     for note in selection.get("warnings", ()):
@@ -196,6 +232,26 @@ def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[
             yield f"{name} failed: {result['error']}", "red"
         elif result["augmentation_failures"]:
             yield f"{name}: {unaugmented(result)}", "red"
+
+
+def _per_trade(earned: float | None) -> str:
+    return "no trade was worth taking" if earned is None else f"{earned:+.3f} R a trade"
+
+
+def opened_before(selection: Result) -> list[str]:
+    """Say that other configurations were shown a holdout, where so."""
+    holdout = selection.get("holdout")
+    if not isinstance(holdout, Mapping) or not _is_known(holdout):
+        return []
+    return [f"its holdout was {holdout['openings']['in_words']}"]
+
+
+def why_none(selection: Result) -> str:
+    """Say why no model was chosen; by the reference rule, what the closest one fails."""
+    closest, reason = selection.get("closest"), selection["reason"]
+    if closest and not selection.get("evidence") and closest["fails"] != [reason]:
+        return f"none; closest is {closest['model']}: {'; '.join(closest['fails'])}"
+    return str(reason)
 
 
 def unaugmented(result: Result) -> str:
@@ -208,17 +264,16 @@ def _oof_log_loss(result: Result) -> float:
     return float("inf") if "error" in result else float(result["out_of_fold"]["log_loss"])
 
 
-def _leaderboard_row(result: Result, selector: ModelSelector) -> dict[str, Any]:
+def _leaderboard_row(result: Result, selection: Result) -> dict[str, Any]:
     row = {
         "symbol": result["symbol"],
         "model": result["model_name"],
         "null_model": result["null_model"],
     }
     if "error" in result:
-        return {**row, "verdict": f"failed: {result['error']}"}
+        return {**row, "verdict": verdict(result, selection)}
     scores, no_skill = result["out_of_fold"], result["no_skill"]["out_of_fold"]
     expectancy = result["expectancy"]["out_of_fold"]
-    failures = selector.failures(result)
     return {
         **row,
         "rows": scores["n"],
@@ -230,14 +285,25 @@ def _leaderboard_row(result: Result, selector: ModelSelector) -> dict[str, Any]:
         "test_accuracy": result["test_metrics"]["accuracy"],
         "test_log_loss": result["test_metrics"]["log_loss"],
         "train_val_gap": result["history"]["train_val_gap"],
+        "oof_gap": result["history"]["oof_gap"],
         "cv_std_accuracy": result["history"].get("cv_std_accuracy"),
         "oof_expectancy_r": expectancy["expectancy_r"],
         "oof_trades": expectancy["trades"],
-        "verdict": _verdict(result, failures),
+        "strength": result["strength"]["chosen"],
+        "calibration": result["calibration"]["kind"] if result["calibration"] else None,
+        "verdict": verdict(result, selection),
     }
 
 
-def _verdict(result: Result, failures: Sequence[str]) -> str:
+def verdict(result: Result, selection: Result) -> str:
+    """Return one line: ``selected``, ``refused: ...``, ``failed: ...``, or that it is null."""
+    if "error" in result:
+        return f"failed: {result['error']}"
     if result["null_model"]:
         return "null model: never deployed"
-    return "; ".join(failures) if failures else "passes the reference rule"
+    if selection["selected_model"] == result["model_name"]:
+        return "selected"
+    why = selection.get("refused", {}).get(result["model_name"], selection["reason"])
+    found = selection.get("evidence")
+    evidence = f" ({found['in_words']})" if found and not found["passes"] else ""
+    return f"refused: {why}{evidence}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from market.samples import Samples
 from pipelines.descriptions import failed_data_page, model_page, registered_page
-from selection import ModelSelector
+from pipelines.outcome import verdict
 from tracking.records import (
     DatasetRecord,
     FailedData,
@@ -34,6 +34,7 @@ Result = Mapping[str, Any]
 HISTORY = (
     "train_accuracy",
     "train_val_gap",
+    "oof_gap",
     "cv_mean_accuracy",
     "cv_std_accuracy",
     "cv_min_accuracy",
@@ -124,7 +125,6 @@ def verdicts(
     results: Mapping[str, Mapping[str, Result]],
     selections: Mapping[str, Result],
     logged: Mapping[tuple[str, str], LoggedModel],
-    selector: ModelSelector,
     *,
     simulated: bool,
 ) -> list[Verdict]:
@@ -132,27 +132,12 @@ def verdicts(
     return [
         Verdict(
             logged[symbol, model],
-            text := verdict(result, selections[symbol], selector),
+            text := verdict(result, selections[symbol]),
             model_page(result, text, selections[symbol], simulated=simulated),
         )
         for symbol, models in results.items()
         for model, result in models.items()
     ]
-
-
-def verdict(result: Result, selection: Result, selector: ModelSelector) -> str:
-    """Return one line: ``selected``, ``refused: ...``, ``failed: ...``, or that it is null."""
-    if "error" in result:
-        return f"failed: {result['error']}"
-    if result["null_model"]:
-        return "null model: never deployed"
-    chosen = selection["selected_model"]
-    if chosen == result["model_name"]:
-        return "selected"
-    failures = selector.failures(result)
-    if not failures:
-        failures = [selection["reason"] if chosen is None else f"{chosen} has the better score"]
-    return f"refused: {'; '.join(failures)}"
 
 
 def run_tags(selections: Mapping[str, Result]) -> dict[str, str]:
@@ -213,9 +198,22 @@ def _params(result: Result) -> dict[str, str]:
     """Return hyperparameters, and whatever else makes two rows of a comparison differ."""
     return {
         **_flat(result["hyperparameters"]),
-        **_flat({"augmentation": result["augmentation"], "seed": result["seed"]}),
+        **_flat(_made_with(result)),
         **_flat(result["sizes"]),
         **{f"{name}_digest": one[:DIGEST_CHARS] for name, one in result["digests"].items()},
+    }
+
+
+def _made_with(result: Result) -> dict[str, Any]:
+    verdict_of, calibration = result["augmentation_verdict"], result["calibration"]
+    augmented = (
+        f"adaptive: {'adopted' if verdict_of['adopted'] else 'not adopted'}" if verdict_of else None
+    )
+    return {
+        "strength": result["strength"]["chosen"],
+        "calibration": calibration["kind"] if calibration else "none",
+        "augmentation": augmented or result["augmentation"],
+        "seed": result["seed"],
     }
 
 

@@ -10,11 +10,12 @@ Result = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Result]]
 
 
-def exit_code(data: Preparation, results: Results, undeployed: Mapping[str, str]) -> int:
-    """Return 0 where everything went as configured, 1 where no model was trained, else 3."""
-    candidates = [
-        one for models in results.values() for one in models.values() if not one["null_model"]
-    ]
+def exit_code(data: Preparation, candidates_of: Results, undeployed: Mapping[str, str]) -> int:
+    """Return 0 where everything went as configured, 1 where no model was trained, else 3.
+
+    ``candidates_of`` holds by symbol the results of what might have been deployed.
+    """
+    candidates = [one for models in candidates_of.values() for one in models.values()]
     if all("error" in one for one in candidates):
         return NOTHING_TRAINED
     impaired = any("error" in one or one["augmentation_failures"] for one in candidates)

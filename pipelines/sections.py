@@ -11,12 +11,14 @@ from market.splits import FixedFractions, WalkForward
 from market.table_files import TableFiles
 from models import TrainingMonitor
 from models.base import Model
+from models.council import Council
 from models.lstm import LSTM
 from models.mlp import MLP
 from models.null_models import LogisticRegression, MajorityClass
 from models.random_forest import RandomForest
 from models.xgb import XGBoost
 from selection import ModelSelector
+from selection.certified import CertifiedSelector
 from tracking.mlflow_tracker import MlflowTracker
 from tracking.tracker import NoTracker
 
@@ -48,17 +50,23 @@ class Training:
     """How fits are judged and stopped."""
 
     def __init__(
-        self, *, early_stopping_fraction: float, decision_threshold: float, max_feature_auc: float
+        self,
+        *,
+        early_stopping_fraction: float,
+        calibration: Literal["auto", "none"],
+        decision_threshold: float | None,
+        max_feature_auc: float,
     ) -> None:
         if not 0 < early_stopping_fraction < 0.5:
             raise ValueError(
                 f"early_stopping_fraction must be in (0, 0.5), was {early_stopping_fraction}"
             )
-        if not 0 < decision_threshold < 1:
+        if decision_threshold is not None and not 0 < decision_threshold < 1:
             raise ValueError(f"decision_threshold must be in (0, 1), was {decision_threshold}")
         if not 0.5 < max_feature_auc <= 1:
             raise ValueError(f"max_feature_auc must be in (0.5, 1], was {max_feature_auc}")
         self.early_stopping_fraction = early_stopping_fraction
+        self.calibrates = calibration == "auto"
         self.decision_threshold = decision_threshold
         self.max_feature_auc = max_feature_auc
 
@@ -75,12 +83,37 @@ class Manifest:
 class Deploy:
     """What a selection does beyond the manifest."""
 
-    def __init__(self, *, promote: Literal["auto", "never"]) -> None:
+    def __init__(
+        self, *, promote: Literal["auto", "never"], holdout: Literal["open", "sealed"]
+    ) -> None:
         self.promotes = promote == "auto"
+        self.opens_holdout = holdout == "open"
 
 
 class NoAugmentation:
     """Fits see their own rows only."""
+
+
+Steps = list[dict[str, Any]]
+
+
+class StrengthPaths:
+    """Per model the steps that lead from its configured hyperparameters to stronger ones."""
+
+    def __init__(self, *, random_forest: Steps, xgboost: Steps, mlp: Steps, lstm: Steps) -> None:
+        self.by_model = {
+            "random_forest": random_forest,
+            "xgboost": xgboost,
+            "mlp": mlp,
+            "lstm": lstm,
+        }
+
+
+class NoStrengthPaths(StrengthPaths):
+    """Models are fitted as configured."""
+
+    def __init__(self) -> None:
+        super().__init__(random_forest=[], xgboost=[], mlp=[], lstm=[])
 
 
 MODELS: dict[str, type[Model]] = {
@@ -88,6 +121,7 @@ MODELS: dict[str, type[Model]] = {
     "xgboost": XGBoost,
     "mlp": MLP,
     "lstm": LSTM,
+    "council": Council,
 }
 NULL_MODELS: dict[str, type[Model]] = {"majority": MajorityClass, "logistic": LogisticRegression}
 CHOICES: dict[str, dict[str, type]] = {
@@ -96,8 +130,9 @@ CHOICES: dict[str, dict[str, type]] = {
     "data": {"demo": SimulatedMarket, "bars": BarFiles, "table": TableFiles},
     "events": EVENTS,
     "split": {"walk_forward": WalkForward, "reference": FixedFractions},
-    "augmentation": {"none": NoAugmentation, "always": DataAugmenter},
-    "selection": {"reference": ModelSelector},
+    "augmentation": {"none": NoAugmentation, "always": DataAugmenter, "adaptive": DataAugmenter},
+    "regularize": {"reference": NoStrengthPaths, "adaptive": StrengthPaths},
+    "selection": {"certified": CertifiedSelector, "reference": ModelSelector},
     "tracking": {"mlflow": MlflowTracker, "none": NoTracker},
 }
 SECTIONS: dict[str, type] = {

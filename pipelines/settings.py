@@ -28,10 +28,15 @@ from pipelines.sections import (
     Costs,
     Training,
 )
-from pipelines.typed_conf import arguments, built
+from pipelines.typed_conf import arguments, built, model_of
 from pipelines.writable import writable_file
 from selection import ModelSelector
+from selection.calibration import break_even
+from selection.certified import CertifiedSelector
 from tracking.tracker import Tracker
+from training.result import Payoff
+from training.strength import strength_path
+from training.task import Augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +72,20 @@ class TrainSettings:
     labels: TripleBarrier
     costs: Costs
     split: WalkForward | FixedFractions
-    new_augmenter: Callable[..., DataAugmenter] | None
+    augmentation: Augmentation
+    new_augmenter: Callable[..., DataAugmenter]
     models: list[Model]
+    stronger: Mapping[str, tuple[Model, ...]]
     null_models: list[Model]
     new_monitor: Callable[[], TrainingMonitor]
-    selector: ModelSelector
+    selector: ModelSelector | CertifiedSelector
     tracker: Tracker
     workers: int | None
     training: Training
+    payoff: Payoff
     manifest_path: Path
     promotes: bool
+    opens_holdout: bool
     symbols: list[str]
     seed: int
     output_dir: Path | None
@@ -88,8 +97,7 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
     models = list(given["models"].values())
     if not models:
         raise ConfigError("models: none left to train; keep one of " + ", ".join(MODELS))
-    augmenter = partial(DataAugmenter, **arguments(conf["augmentation"]))
-    augments = isinstance(given["augmentation"], DataAugmenter)
+    _check_certifiable(given)
     symbols = _chosen_symbols(given["symbols"], given["data"])
     _check_replaceable(given["manifest"].path, given["data"])
     return TrainSettings(
@@ -99,20 +107,73 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
         labels=given["labels"],
         costs=given["costs"],
         split=given["split"],
-        new_augmenter=augmenter if augments else None,
+        augmentation=conf["augmentation"]["kind"],
+        new_augmenter=_augmenter(conf["augmentation"]),
         models=models,
+        stronger={
+            model.name: _path(name, model, given["regularize"].by_model.get(name, []))
+            for name, model in given["models"].items()
+        },
         null_models=list(given["null_models"].values()),
         new_monitor=partial(TrainingMonitor, **conf["monitor"]),
         selector=given["selection"],
         tracker=given["tracking"],
         workers=given["execution"].workers,
         training=given["training"],
+        payoff=_payoff(given["labels"], given["costs"], given["training"]),
         manifest_path=given["manifest"].path,
         promotes=given["deploy"].promotes,
+        opens_holdout=given["deploy"].opens_holdout,
         symbols=symbols,
         seed=given["seed"],
         output_dir=None if given["output_dir"] is None else Path(given["output_dir"]),
     )
+
+
+def _check_certifiable(given: Mapping[str, Any]) -> None:
+    """Refuse a certified selection without what it judges by."""
+    if not isinstance(given["selection"], CertifiedSelector):
+        return
+    if "council" not in given["models"]:
+        raise ConfigError(
+            "models.council is missing: selection=certified judges by it; keep it, or choose "
+            "selection=reference"
+        )
+    if not isinstance(given["split"], WalkForward):
+        raise ConfigError(
+            "selection=certified needs the out-of-fold predictions of split=walk_forward; with "
+            "another split choose selection=reference"
+        )
+
+
+def _payoff(labels: TripleBarrier, costs: Costs, training: Training) -> Payoff:
+    """Return what trades pay; they are taken from where costs are met unless another is set."""
+    barriers = labels.profit_atr, labels.stop_atr, costs.total_atr
+    threshold = training.decision_threshold
+    try:
+        return Payoff(*barriers, break_even(*barriers) if threshold is None else threshold)
+    except ValueError as error:
+        raise ConfigError(
+            "costs.spread_atr, costs.commission_atr and costs.slippage_atr are "
+            f"{costs.total_atr:g} ATR together and leave nothing of labels.profit_atr, "
+            f"{labels.profit_atr:g}: no trade could pay; lower the costs or widen the target"
+        ) from error
+
+
+def _augmenter(values: Mapping[str, Any]) -> Callable[..., DataAugmenter]:
+    own = {} if values["kind"] == "none" else arguments(values)
+    return partial(DataAugmenter, **own)
+
+
+def _path(name: str, model: Model, steps: list[dict[str, Any]]) -> tuple[Model, ...]:
+    """Return a model's strength path beyond its configuration."""
+    for number, step in enumerate(steps):
+        model_of(f"regularize.{name}.{number}", name, {**model.hyperparameters, **step})
+    try:
+        path = strength_path(model, steps)
+    except ValueError as error:
+        raise ConfigError(f"regularize.{name}.{error}") from error
+    return tuple(type(model)(**hyperparameters) for hyperparameters in path)
 
 
 def _check_replaceable(path: Path, source: Source) -> None:

@@ -10,23 +10,34 @@ from pathlib import Path
 from typing import Any
 
 from market.simulate import SimulatedMarket
+from models.base import Model
 from pipelines import outcome, records
-from pipelines.certification import certify, write_manifest
+from pipelines.certification import (
+    Run,
+    candidates,
+    certify,
+    selected_by_reference,
+    write_manifest,
+)
 from pipelines.command import NOTHING_TRAINED
 from pipelines.console import console
 from pipelines.cost import RunCost
 from pipelines.descriptions import registered_page, run_page
 from pipelines.display import TrainingDisplay
+from pipelines.finalists import reseeded
 from pipelines.preparation import Preparation, prepare_symbols
 from pipelines.run_record import exit_code, symbol_records
 from pipelines.settings import TrainSettings
 from pipelines.writable import writable_folder
-from selection import to_json_safe
+from selection import ModelSelector, to_json_safe
 from selection.atomic import write_json_atomically
+from selection.certified import COUNCIL
+from selection.out_of_fold import OutOfFold
 from tracking.records import LoggedModel, Status
 from training.engine import Finished, Step, available_cores, run_tasks
-from training.result import Payoff, training_result
-from training.task import Failure, Task
+from training.predictions import out_of_fold, write_predictions
+from training.result import training_result
+from training.task import Augmentation, Failure, Task
 
 # What decides where results are put, or how fast they come, but not what they are.
 PLACES = ("deploy", "execution", "manifest", "name", "output_dir", "tracking")
@@ -53,16 +64,11 @@ class TrainingRun:
         self.data = Preparation()
         self.artifacts: list[tuple[Path, str]] = []
         self.results: dict[str, dict[str, Result]] = {}
+        self.tasks: dict[tuple[str, str], Task] = {}
+        self.predictions: dict[str, dict[str, OutOfFold]] = {}
         self.selections: dict[str, Result] = {}
         self.logged: dict[tuple[str, str], LoggedModel] = {}
         self.run_id: str | None = None
-        costs, labels = settings.costs, settings.labels
-        self.payoff = Payoff(
-            labels.profit_atr,
-            labels.stop_atr,
-            costs.total_atr,
-            settings.training.decision_threshold,
-        )
 
     def run(self) -> int:
         """Run it all; return the exit code."""
@@ -170,18 +176,19 @@ class TrainingRun:
         tasks = [
             self._task(symbol, model, folder) for symbol in self.data.prepared for model in models
         ]
+        self.tasks = {(task.symbol, task.model.name): task for task in tasks}
         self.results = {symbol: {} for symbol in self.data.prepared}
+        self.predictions = {symbol: {} for symbol in self.data.prepared}
         done: dict[tuple[str, str], Result] = {}
-        workers = self.settings.workers or available_cores()
         display = TrainingDisplay(
             console(),
             list(self.data.prepared),
             [model.name for model in models],
-            n_workers=workers,
+            n_workers=self._n_workers,
             notes={symbol: one.notes for symbol, one in self.data.prepared.items()},
         )
         # Closed explicitly: an interrupt must end the worker processes at once.
-        with display, closing(run_tasks(tasks, workers)) as events:
+        with display, closing(run_tasks(tasks, self._n_workers)) as events:
             for event in events:
                 if isinstance(event, Step):
                     display.step(event)
@@ -192,31 +199,51 @@ class TrainingRun:
         for task in tasks:
             self.results[task.symbol][task.model.name] = done[task.symbol, task.model.name]
 
-    def _task(self, symbol: str, model: Any, folder: Path) -> Task:
+    @property
+    def _n_workers(self) -> int:
+        return self.settings.workers or available_cores()
+
+    def _task(self, symbol: str, model: Model, folder: Path) -> Task:
         settings = self.settings
         return Task(
             symbol=symbol,
             model=model,
+            stronger=settings.stronger.get(model.name, ()),
             split=self.data.prepared[symbol].split,
             early_stopping_fraction=settings.training.early_stopping_fraction,
+            augmentation=self._augmentation(model),
             new_augmenter=settings.new_augmenter,
+            calibrates=settings.training.calibrates and model not in settings.null_models,
             new_monitor=settings.new_monitor,
             seed=settings.seed,
             folder=folder / "models" / f"{symbol}_{model.name}",
         )
 
+    def _augmentation(self, model: Model) -> Augmentation:
+        """Return how a model is augmented: the council never, null models as configured."""
+        adaptive = self.settings.augmentation == "adaptive"
+        if model.name == COUNCIL or (adaptive and model in self.settings.null_models):
+            return "none"
+        return self.settings.augmentation
+
     def _recorded(self, finished: Finished, folder: Path) -> Result:
         """Write the result file and mirror it to the tracker."""
         task, prepared = finished.task, self.data.prepared[finished.task.symbol]
-        is_null = task.model.name in {model.name for model in self.settings.null_models}
+        is_null = task.model in self.settings.null_models
         if isinstance(finished.outcome, Failure):
             result = _failed_result(task, finished.outcome, null_model=is_null)
         else:
+            trained = finished.outcome
+            predicted = out_of_fold(task.split, trained)
+            if not is_null:
+                self.predictions[task.symbol][task.model.name] = predicted
+            path = folder / "predictions" / f"{task.symbol}_{task.model.name}.parquet"
+            write_predictions(path, task.split, trained)
             result = to_json_safe(
                 training_result(
                     task,
-                    finished.outcome,
-                    payoff=self.payoff,
+                    trained,
+                    payoff=self.settings.payoff,
                     null_model=is_null,
                     conf_digest=self.conf_digest,
                     notes=prepared.notes,
@@ -228,7 +255,7 @@ class TrainingRun:
             result,
             development=prepared.split.development,
             source=self.data.digests[task.symbol],
-            artifact_folder=task.folder,
+            artifact_folder=folder / "models" / f"{task.symbol}_{task.model.name}",
             simulated=self.simulated,
         )
         self.logged[task.symbol, task.model.name] = self.settings.tracker.log_model(record)
@@ -242,28 +269,40 @@ class TrainingRun:
             self.conf,
             self.data,
             self.results,
+            self._selected(),
             self.logged,
             models_folder=folder / "models",
-            payoff=self.payoff,
+            run=Run(self.run_id, simulated=self.simulated),
         )
         self.selections = certified.selections
-        code = exit_code(self.data, self.results, certified.undeployed)
+        reference = isinstance(settings.selector, ModelSelector)
+        judged = candidates(self.results, council=not reference)
+        code = exit_code(self.data, judged, certified.undeployed)
         leaderboard = folder / "leaderboard.csv"
-        outcome.write_leaderboard(self.results, settings.selector, leaderboard)
+        outcome.write_leaderboard(self.results, self.selections, leaderboard)
         self.artifacts.append((leaderboard, ""))
         settings.tracker.log_verdicts(
-            records.verdicts(
-                self.results,
-                self.selections,
-                self.logged,
-                settings.selector,
-                simulated=self.simulated,
-            )
+            records.verdicts(self.results, self.selections, self.logged, simulated=self.simulated)
         )
         # What is live stays live where there is nothing to take its place.
         if code != NOTHING_TRAINED:
             self._deploy()
         return code
+
+    def _selected(self) -> dict[str, Result]:
+        """Select; a net that was chosen must hold up from other seeds as well."""
+        selector = self.settings.selector
+        if isinstance(selector, ModelSelector):
+            return selected_by_reference(selector, candidates(self.results, council=True))
+        results = candidates(self.results, council=True)
+        further: dict[tuple[str, str], list[OutOfFold]] = {}
+        selections = selector.select(results, self.predictions)
+        # Where one net is turned down another may come up.
+        while finalists := selector.finalists(selections, further):
+            tasks = [self.tasks[finalist] for finalist in finalists]
+            further |= reseeded(tasks, selector.seeds, self._n_workers)
+            selections = selector.select(results, self.predictions, further)
+        return selections
 
     def _deploy(self) -> None:
         """Write the manifest, then point the tracker's champions at what it names."""
@@ -274,7 +313,7 @@ class TrainingRun:
             run_id=self.run_id,
             simulated=self.simulated,
             conf_digest=self.conf_digest,
-            cost_atr=self.payoff.cost_atr,
+            cost_atr=self.settings.payoff.cost_atr,
         )
         self.artifacts.append((settings.manifest_path, ""))
         for symbol, selection in self.selections.items():

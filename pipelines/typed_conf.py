@@ -56,6 +56,12 @@ def chosen(group: str, values: Any) -> Any:
     return _section(group, arguments(values), options[kind])
 
 
+def model_of(path: str, name: str, values: Mapping[str, Any]) -> Model:
+    """Return the model of this name with these hyperparameters; raises ConfigError as `built`."""
+    model: Model = _section(path, values, MODEL_SECTIONS["models"][name])
+    return model
+
+
 def _models(group: str, values: Any) -> dict[str, Model]:
     known = MODEL_SECTIONS[group]
     if not isinstance(values, Mapping):
@@ -129,13 +135,21 @@ def _in_words(kind: Any) -> str:
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
         return " or ".join(_in_words(one) for one in typing.get_args(kind))
     if typing.get_origin(kind) in (list, Sequence):
-        return f"a list such as [{'A,B' if typing.get_args(kind) == (str,) else '1,2'}]"
+        return _list_in_words(typing.get_args(kind)[0])
     if typing.get_origin(kind) is Literal:
         return f"one of {', '.join(typing.get_args(kind))}"
     if typing.get_origin(kind) is dict:
         return "keys and values"
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return words.get(kind, "null" if kind is types.NoneType else str(kind))
+
+
+def _list_in_words(item: Any) -> str:
+    if typing.get_origin(item) is Literal:
+        return f"a list of any of {', '.join(typing.get_args(item))}"
+    if typing.get_origin(item) is dict:
+        return "a list such as [{key: 1},{key: 2}]"
+    return f"a list such as [{'A,B' if item is str else '1,2'}]"
 
 
 def arguments(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,14 +24,19 @@ TINY = (
     "models.lstm.max_epochs=1",
     "models.mlp.max_epochs=2",
 )
+# The earlier system's rule, and models as they are configured.
+REFERENCE = ("selection=reference", "regularize=reference", "augmentation=none")
 # Everything that is trained is good enough, and few rows are enough for a holdout.
 LENIENT = (
+    *REFERENCE,
     "selection.max_gap=1",
     "selection.min_accuracy=0",
     "selection.stability_threshold=1",
     "split.min_development_rows=50",
 )
 ONE_FOREST = ("~models.xgboost", "~models.mlp", "~models.lstm", "~null_models.logistic")
+# The council and a null model, and nothing to decide but whether there is signal.
+COUNCIL_ALONE = ("~models.random_forest", *ONE_FOREST)
 
 
 def composed(*overrides, config_name="train_all"):
@@ -108,13 +113,13 @@ def command(name, *arguments, cwd):
     )
 
 
-def write_bars(folder, symbol, n_bars=3000):
+def write_bars(folder, symbol, n_bars=3000, edge=0.15):
     """Write the simulated market's bars of one symbol as a price file."""
     import polars as pl
 
     from market.simulate import SimulatedMarket
 
-    bars = SimulatedMarket(n_bars=n_bars, edge=0.15).bars(symbol, 7)
+    bars = SimulatedMarket(n_bars=n_bars, edge=edge).bars(symbol, 7)
     columns = {"timestamp": bars.start_T, "volume": bars.volume_T}
     columns |= {name: getattr(bars, f"{name}_T") for name in ("open", "high", "low", "close")}
     pl.DataFrame(columns).write_csv(folder / f"{symbol}.csv")
@@ -140,7 +145,29 @@ def _as_before():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """Two symbols with a holdout, every model, tracked by MLflow; every symbol gets a model."""
+    """Two symbols with a holdout, every model, tracked by MLflow; every symbol gets a model.
+
+    By the reference rule, which chooses among anything: what a choice leads to is seen on few rows.
+    """
     folder = tmp_path_factory.mktemp("finished")
     store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
     return trained(folder, *TINY, *LENIENT, "tracking=sqlite", store)
+
+
+@pytest.fixture(scope="session")
+def market_files(tmp_path_factory):
+    """Price files of a simulated market: EURUSD with a strong edge, GBPUSD with none."""
+    folder = tmp_path_factory.mktemp("prices")
+    write_bars(folder, "EURUSD", 8000, edge=0.6)
+    write_bars(folder, "GBPUSD", 8000, edge=0.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def certified(market_files, tmp_path_factory):
+    """Council and a forest on both symbols, judged by evidence, tracked by MLflow."""
+    folder = tmp_path_factory.mktemp("certified")
+    store = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
+    data = ("debug=smoke", "symbols=null", "data=bars", f"data.dir={market_files}")
+    few = (*ONE_FOREST, "split.min_development_rows=50")
+    return trained(folder, *data, *few, "tracking=sqlite", store)

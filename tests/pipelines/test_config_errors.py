@@ -1,3 +1,4 @@
+import copy
 import re
 import sys
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.command import ConfigError, run_command
 from pipelines.features import write_features
+from pipelines.sections import MODELS
 from pipelines.settings import train_settings
 from tests.pipelines.conftest import command, composed, write_bars
 
@@ -49,6 +51,10 @@ def refusal(tmp_path, monkeypatch, capsys):
         ("modls.xgboost.max_depth=3", "models.xgboost.max_depth"),
         ("null_models.logistic.c_row=1", "null_models.logistic.c_rows"),
         ("trainig.decision_threshold=0.6", "training.decision_threshold"),
+        ("regularize.xgbost=[]", "regularize.xgboost"),
+        ("regularize.xgboost=[{max_dept: 3}]", "max_depth"),
+        ("selection.alfa=0.1", "selection.alpha"),
+        ("selection=certfied", "certified"),
         ("manifest.pth=a.json", "manifest.path"),
         ("+symbol=[EURUSD]", "symbols"),
         ("+models.xgboost.max_dept=3", "max_depth"),
@@ -102,7 +108,8 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
         ("~data", "data is missing"),
         ("data=bars", "data.dir is missing: give data.dir=..."),
         ("experiment=fx_h1", "data.dir is missing: give data.dir=..."),
-        ("augmentation=adaptive", "augmentation=adaptive: no such option; there are: always, none"),
+        ("augmentation=smote", "augmentation=smote: no such option; there are: adaptive, always,"),
+        ("regularize=none", "regularize=none: no such option; there are: adaptive, reference"),
         ("monitor=3", "monitor=3: no such option; there are: default"),
         ("data=null", "data=null: no such option; there are: bars, demo, demo_short, table"),
         ("monitor={a: 1}", "monitor: must be one of default"),
@@ -115,6 +122,41 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
         ("+monitor.clock=3", "monitor.clock: unknown key"),
         ("monitor.max_minutes=inf", "monitor.max_minutes must be a number, was inf"),
         ("split.kind=random", "split.kind: must be one of walk_forward, reference, was random"),
+        ("selection.alpha=0", "selection.alpha must be in (0, 0.5), was 0.0"),
+        ("selection.alpha=2", "selection.alpha must be in (0, 0.5), was 2.0"),
+        ("selection.alpha=null", "selection.alpha must be a number, was None"),
+        ("selection.seeds=0", "selection.seeds must be at least 1, was 0"),
+        ("selection.seeds=1.5", "selection.seeds must be a whole number, was 1.5"),
+        (
+            "selection.hard=[gap]",
+            "selection.hard must be a list of any of max_gap, min_accuracy, stability, was ['gap']",
+        ),
+        ("selection.hard=max_gap", "selection.hard must be a list of any of max_gap, min_accuracy"),
+        ("training.calibration=platt", "training.calibration must be one of auto, none, was "),
+        ("training.decision_threshold=1", "training.decision_threshold must be in (0, 1), was 1.0"),
+        (
+            "training.decision_threshold=often",
+            "training.decision_threshold must be a number or null, was 'often'",
+        ),
+        (
+            "regularize.xgboost=[{subsample: 0.5}]",
+            "regularize.xgboost.0.subsample is no measure of strength in XGBoost",
+        ),
+        (
+            "regularize.mlp=[{dropout: 0.6},{hidden: 8}]",
+            "regularize.mlp.1.hidden must be a list such as [1,2], was 8",
+        ),
+        (
+            "regularize.xgboost=[{max_depth: deep}]",
+            "regularize.xgboost.0.max_depth must be a whole number, was 'deep'",
+        ),
+        ("regularize.xgboost=[{max_depth: 0}]", "regularize.xgboost.0.max_depth must be at least"),
+        (
+            "regularize.mlp=[3]",
+            "regularize.mlp must be a list such as [{key: 1},{key: 2}], was [3]",
+        ),
+        ("regularize.mlp=null", "regularize.mlp must be a list such as [{key: 1},{key: 2}], was "),
+        ("~regularize.lstm", "regularize.lstm is missing"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_key_and_what_is_wanted(refusal, argument, sentence):
@@ -130,8 +172,45 @@ def test_a_command_never_suggests_the_keys_of_another(refusal):
 
 
 def test_removing_every_model_is_refused(refusal):
-    removed = [f"~models.{name}" for name in ("random_forest", "xgboost", "mlp", "lstm")]
+    removed = [f"~models.{name}" for name in MODELS]
     assert refusal(*removed).startswith("models: none left to train; keep one of random_forest")
+
+
+@pytest.mark.parametrize("missing", ["~models.council", "~model@models.council"])
+def test_evidence_cannot_be_judged_without_its_council(refusal, missing):
+    said = refusal(missing)
+    assert said.startswith("models.council is missing: selection=certified judges by it")
+    assert said.endswith("choose selection=reference")
+    train_settings(composed(missing, "selection=reference"))
+
+
+def test_evidence_cannot_be_judged_on_another_split(refusal):
+    said = refusal("split=reference")
+    assert said.startswith("selection=certified needs the out-of-fold predictions of ")
+    assert "split=walk_forward" in said
+    assert said.endswith("choose selection=reference")
+    train_settings(composed("split=reference", "selection=reference"))
+
+
+def test_a_measure_of_strength_is_named_where_another_key_was_given(refusal):
+    said = refusal("regularize.random_forest=[{min_leaf_share: 0.1},{max_features: log2}]")
+    assert said.startswith("regularize.random_forest.1.max_features is no measure of strength")
+    assert "those are: " in said
+    assert "min_leaf_share" in said.partition("those are: ")[2]
+
+
+@pytest.mark.parametrize(
+    "unpayable",
+    ["costs.spread_atr=1.95", "costs.slippage_atr=3", "labels.profit_atr=0.13"],
+)
+def test_costs_that_eat_the_target_are_refused_with_every_key_that_could_mend_it(
+    refusal, unpayable
+):
+    said = refusal(unpayable)
+    for name in ("spread", "commission", "slippage"):
+        assert f"costs.{name}_atr" in said
+    assert "labels.profit_atr" in said
+    assert said.endswith("lower the costs or widen the target")
 
 
 def test_a_folder_that_is_not_there_or_holds_nothing_is_named(refusal, tmp_path):
@@ -188,27 +267,39 @@ def numeric_keys():
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk((*path, key), inner)
+        elif isinstance(value, list):
+            for position, inner in enumerate(value):
+                if isinstance(inner, dict):
+                    walk((*path, position), inner)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found.add(path)
 
-    variants = [(), ("split=reference",), ("augmentation=always",)]
-    for overrides in variants:
-        walk((), composed(*overrides))
-    return sorted(found)
+    for base in BASES:
+        walk((), base)
+    return sorted(found, key=dotted)
 
 
+def dotted(path):
+    return ".".join(map(str, path))
+
+
+BASES = [composed(), composed("split=reference", "selection=reference", "augmentation=always")]
 NUMERIC = numeric_keys()
-BASES = [composed(), composed("split=reference", "augmentation=always")]
 
 
 def changed(conf, path, value):
-    head, *rest = path
-    return {**conf, head: changed(conf[head], rest, value) if rest else value}
+    other = inner = copy.deepcopy(conf)
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return other
 
 
 def has(conf, path):
     for key in path:
-        if key not in conf:
+        if isinstance(conf, dict) and key not in conf:
+            return False
+        if isinstance(conf, list) and key >= len(conf):
             return False
         conf = conf[key]
     return True
@@ -216,7 +307,8 @@ def has(conf, path):
 
 def test_the_numbers_of_every_section_are_tried():
     assert len(NUMERIC) > 60
-    assert {path[0] for path in NUMERIC} >= {"split", "models", "monitor", "costs", "selection"}
+    tried = {path[0] for path in NUMERIC}
+    assert tried >= {"split", "models", "monitor", "costs", "selection", "regularize"}
 
 
 @settings(max_examples=400, deadline=None)
@@ -238,7 +330,7 @@ def test_any_number_builds_or_is_refused_in_one_line_naming_its_key(path, value)
 NEVER_NEGATIVE = [path for path in NUMERIC if path not in {("data", "edge")}]
 
 
-@pytest.mark.parametrize("path", NEVER_NEGATIVE, ids=".".join)
+@pytest.mark.parametrize("path", NEVER_NEGATIVE, ids=dotted)
 @pytest.mark.parametrize("kind", [int, float])
 def test_minus_one_is_refused_everywhere(path, kind):
     conf = next(changed(base, path, kind(-1)) for base in BASES if has(base, path))
@@ -246,7 +338,7 @@ def test_minus_one_is_refused_everywhere(path, kind):
         train_settings(conf)
 
 
-@pytest.mark.parametrize("path", NUMERIC, ids=".".join)
+@pytest.mark.parametrize("path", NUMERIC, ids=dotted)
 def test_not_a_number_is_refused_everywhere(path):
     conf = next(changed(base, path, float("nan")) for base in BASES if has(base, path))
     with pytest.raises(ConfigError, match=path[-1]):

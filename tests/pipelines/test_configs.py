@@ -3,6 +3,7 @@ import inspect
 import pytest
 
 from pipelines.settings import CHOICES, MODEL_SECTIONS, MODELS, SECTIONS, train_settings
+from selection.certified import CertifiedSelector
 from tests.pipelines.conftest import CONF, composed, write_bars
 
 PLACED = {"model": "model@models", "null_model": "null_model@null_models"}
@@ -28,15 +29,21 @@ def choice(group, option):
     return f"{placed}={option}"
 
 
+def goes_with(group, option):
+    """Return what an option cannot do without."""
+    return ["selection=reference"] if (group, option) == ("split", "reference") else []
+
+
 @pytest.fixture
 def folder(tmp_path):
     write_bars(tmp_path, "EURUSD", 300)
     return tmp_path
 
 
-def test_the_defaults_make_four_models_two_null_models_and_eleven_symbols():
+def test_the_defaults_make_five_models_two_null_models_and_eleven_symbols():
     settings = train_settings(composed())
-    assert [model.name for model in settings.models] == ["RandomForest", "XGBoost", "MLP", "LSTM"]
+    names = [model.name for model in settings.models]
+    assert names == ["RandomForest", "XGBoost", "MLP", "LSTM", "Council"]
     assert [model.name for model in settings.null_models] == ["MajorityClass", "LogisticRegression"]
     assert len(settings.symbols) == 11
     assert settings.output_dir is None
@@ -44,7 +51,7 @@ def test_the_defaults_make_four_models_two_null_models_and_eleven_symbols():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_of_every_group_builds(group, option):
-    train_settings(composed(choice(group, option)))
+    train_settings(composed(choice(group, option), *goes_with(group, option)))
 
 
 @pytest.mark.parametrize("option", ["bars", "table"])
@@ -76,7 +83,7 @@ def test_a_preset_goes_with_every_tracker_and_names_the_experiment(preset, folde
 
 @pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] != "debug"])
 def test_a_sections_keys_are_its_constructors_arguments(group, option):
-    conf = composed(choice(group, option))
+    conf = composed(choice(group, option), *goes_with(group, option))
     if group in PLACED:
         place = f"{group}s"
         kind, section = MODEL_SECTIONS[place][option], conf[place][option]
@@ -102,7 +109,8 @@ def test_the_hyperparameters_are_the_reference_systems():
     models = composed()["models"]
     forest = {"n_estimators": 200, "max_depth": 10, "min_samples_split": 20}
     forest |= {"min_samples_leaf": 10, "max_features": "sqrt", "max_samples": 0.7}
-    assert models["random_forest"] == forest | {"class_weight": "balanced"}
+    forest |= {"class_weight": "balanced", "min_leaf_share": 0.0}
+    assert models["random_forest"] == forest
     boosted = {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.1, "subsample": 0.7}
     boosted |= {"colsample_bytree": 0.7, "min_child_weight": 5, "reg_alpha": 0.2}
     assert models["xgboost"].items() >= (boosted | {"reg_lambda": 2.0}).items()
@@ -118,14 +126,49 @@ def test_the_nets_hyperparameters_are_the_reference_systems():
     assert models["lstm"].items() >= (lstm | {"learning_rate": 0.0005} | epochs).items()
 
 
-def test_the_reference_systems_selection_labels_and_walk_forward_are_the_defaults():
+def test_the_reference_systems_limits_labels_and_walk_forward_are_the_defaults():
     conf = composed()
     limits = {"max_gap": 0.20, "min_accuracy": 0.55, "stability_threshold": 0.05}
-    assert conf["selection"] == {"kind": "reference"} | limits
+    assert composed("selection=reference")["selection"] == {"kind": "reference"} | limits
+    assert conf["selection"].items() >= limits.items()
     barriers = {"profit_atr": 2.0, "stop_atr": 2.0, "max_bars": 48}
     assert conf["labels"] == {"kind": "triple_barrier"} | barriers
     split = {"first_train": 0.4, "n_blocks": 6, "holdout_fraction": 0.15}
     assert conf["split"].items() >= (split | {"min_development_rows": 1000}).items()
+
+
+def test_evidence_is_asked_for_at_five_percent_and_no_limit_is_hard():
+    selector = train_settings(composed()).selector
+    assert isinstance(selector, CertifiedSelector)
+    assert (selector.alpha, selector.hard, selector.seeds) == (0.05, (), 3)
+    assert train_settings(composed("selection.hard=[stability]")).selector.hard == ("stability",)
+
+
+def test_the_configured_model_is_the_weakest_step_of_its_path():
+    settings, steps = train_settings(composed()), composed()["regularize"]
+    for key, kind in MODELS.items():
+        assert len(settings.stronger[kind.name]) == len(steps.get(key, [])), key
+    assert settings.stronger["Council"] == ()
+    shares = [one.hyperparameters["min_leaf_share"] for one in settings.stronger["RandomForest"]]
+    assert shares == [0.025, 0.05, 0.1, 0.15]
+    assert not any(train_settings(composed("regularize=reference")).stronger.values())
+
+
+def test_a_step_that_would_weaken_what_is_configured_is_none():
+    path = (
+        "regularize.xgboost=[{max_depth: 3},{max_depth: 2},{max_depth: 1, learning_rate: 0.05}]",
+        *("models.xgboost.max_depth=2", "models.xgboost.learning_rate=0.01"),
+    )
+    stronger = train_settings(composed(*path)).stronger["XGBoost"]
+    (only,) = (one.hyperparameters for one in stronger)
+    assert (only["max_depth"], only["learning_rate"]) == (1, 0.01)
+
+
+def test_a_trade_is_taken_from_where_it_pays_for_its_costs_unless_told_otherwise():
+    assert train_settings(composed()).payoff.threshold == pytest.approx(2.13 / 4)
+    narrow = composed("labels.profit_atr=1", "costs.spread_atr=0.0")
+    assert train_settings(narrow).payoff.threshold == pytest.approx(2.05 / 3)
+    assert train_settings(composed("training.decision_threshold=0.6")).payoff.threshold == 0.6
 
 
 def test_models_come_in_the_order_of_the_table_whatever_order_they_are_written_in():
@@ -137,7 +180,7 @@ def test_models_come_in_the_order_of_the_table_whatever_order_they_are_written_i
 
 def test_a_model_left_out_is_not_trained():
     settings = train_settings(composed("~model@models.lstm", "~models.mlp"))
-    assert [model.name for model in settings.models] == ["RandomForest", "XGBoost"]
+    assert [model.name for model in settings.models] == ["RandomForest", "XGBoost", "Council"]
 
 
 def test_a_symbol_named_twice_is_trained_once():

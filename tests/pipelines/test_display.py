@@ -14,7 +14,8 @@ from pipelines.display import Board, TrainingDisplay
 from training.engine import Step
 from training.task import FitEnded
 
-MODELS = ("RandomForest", "XGBoost", "MLP", "LSTM", "MajorityClass", "LogisticRegression")
+CANDIDATES = ("RandomForest", "XGBoost", "MLP", "LSTM", "Council")
+MODELS = (*CANDIDATES, "MajorityClass", "LogisticRegression")
 N_FITS = 7
 
 
@@ -77,9 +78,19 @@ def test_a_cell_waits_runs_and_ends() -> None:
     drawn.finished(result("SYM001", "LSTM", -0.0045))
     drawn.finished(failed("SYM002", "LSTM"))
     rows = [line.split() for line in screen(drawn) if line.startswith("SYM")]
-    assert rows[0] == ["SYM000", "·", "0/7", "·", "+12.3", "·", "·"]
-    assert rows[1] == ["SYM001", "·", "3/7", "·", "-4.5", "·", "·"]
-    assert rows[2] == ["SYM002", "·", "·", "·", "failed", "·", "·"]
+    assert rows[0] == ["SYM000", "·", "0/7", "·", "+12.3", "·", "·", "·"]
+    assert rows[1] == ["SYM001", "·", "3/7", "·", "-4.5", "·", "·", "·"]
+    assert rows[2] == ["SYM002", "·", "·", "·", "failed", "·", "·", "·"]
+
+
+def test_all_models_of_a_usual_run_have_room_on_80_columns() -> None:
+    drawn = board(1)
+    drawn.finished(result("SYM000", "Council", 0.1234))
+    drawn.finished(result("SYM000", "LSTM", -0.1234))
+    lines = screen(drawn, width=80)
+    assert lines[1].split()[2:6] == ["XGBoost", "MLP", "LSTM", "Council"]
+    assert "…" not in "".join(lines)
+    assert lines[3].split() == ["SYM000", "·", "·", "·", "-123.4", "+123.4", "·", "·"]
 
 
 def test_colours_tell_gain_loss_and_failure() -> None:
@@ -159,7 +170,7 @@ def test_nothing_is_said_of_the_time_left_before_something_is_known() -> None:
     assert drawn.time_left() == ""
     drawn.finished(failed("SYM000", "LSTM"))
     assert drawn.time_left() == ""
-    assert screen(drawn)[-2].split()[-2:] == ["1/24", "0:00:00"]
+    assert screen(drawn)[-2].split()[-2:] == ["1/28", "0:00:00"]
 
 
 def test_the_time_left_weighs_what_remains_of_each_kind() -> None:

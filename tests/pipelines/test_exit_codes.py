@@ -15,6 +15,7 @@ from models.xgb import XGBoost
 from tests.pipelines.conftest import (
     LENIENT,
     ONE_FOREST,
+    REFERENCE,
     TINY,
     command,
     environment,
@@ -96,7 +97,8 @@ def test_a_model_that_fails_is_recorded_and_the_others_train(tmp_path, monkeypat
 
 def test_an_augmentation_that_cannot_run_is_recorded_and_told(tmp_path):
     many = ("augmentation=always", "augmentation.threshold=9999", "augmentation.techniques=[smote]")
-    run = trained(tmp_path, *FEW, *many, "augmentation.smote_neighbors=9999", "~models.xgboost")
+    few = (*FEW, "~models.xgboost", "regularize=reference")
+    run = trained(tmp_path, *few, *many, "augmentation.smote_neighbors=9999")
     assert run.code == run.record["exit_code"] == 3
     failures = run.results["EURUSD_RandomForest"]["augmentation_failures"]
     assert [one.partition(":")[0] for one in failures[-2:]] == ["fold 6", "final fit"]
@@ -158,7 +160,10 @@ def start(folder, *arguments):
     """Start a run in a process group of its own, as a terminal would."""
     store = ("tracking=sqlite", f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db")
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.train_all", *TINY, *store, *places(folder), *arguments],
+        [
+            *(sys.executable, "-m", "pipelines.train_all"),
+            *(*TINY, *REFERENCE, *store, *places(folder), *arguments),
+        ],
         cwd=folder,
         env=environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

@@ -7,10 +7,16 @@ import pytest
 
 from pipelines import command
 from pipelines.console import ConsoleHandler, is_in_force
+from tests.pipelines.conftest import REFERENCE, places
 from tests.pipelines.conftest import command as started
-from tests.pipelines.conftest import places
 
-ONE_MODEL = ("~models.lstm", "~models.mlp", "~models.random_forest", "~null_models.logistic")
+ONE_MODEL = (
+    "~models.lstm",
+    "~models.mlp",
+    "~models.random_forest",
+    "~models.council",
+    "~null_models.logistic",
+)
 
 
 @pytest.fixture
@@ -116,7 +122,8 @@ def test_a_librarys_ill_fitting_arguments_end_nothing(capsys):
 
 
 def test_a_verbose_run_tells_each_fold_and_logs_to_no_file(tmp_path):
-    arguments = ("debug=smoke", *ONE_MODEL, "data.n_bars=2500", "hydra.verbose=true")
+    small = ("debug=smoke", *ONE_MODEL, *REFERENCE, "data.n_bars=2500")
+    arguments = (*small, "hydra.verbose=true")
     ended = started("train_all", *arguments, *places(tmp_path), cwd=tmp_path)
     folds = [line for line in ended.stdout.splitlines() if "EURUSD XGBoost fold " in line]
     assert [line.split(":")[0] for line in folds] == ["training.engine"] * 6

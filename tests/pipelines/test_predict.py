@@ -26,12 +26,13 @@ from tests.pipelines.conftest import (
 from tests.pipelines.test_help import HEAVY, LISTS_IMPORTS
 
 KINDS = {"random_forest": "RandomForest", "xgboost": "XGBoost", "mlp": "MLP", "lstm": "LSTM"}
+BREAK_EVEN = (2.0 + 0.13) / (2.0 + 2.0)
 NULLS = ("~null_models.logistic", "~null_models.majority")
 DEMO = ("data=demo", "data.n_bars=4000")
 
 
 def only(kind):
-    return [f"~models.{other}" for other in KINDS if other != kind]
+    return ["~models.council", *(f"~models.{other}" for other in KINDS if other != kind)]
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -152,7 +153,8 @@ def test_a_signal_is_that_of_the_event_at_the_last_bar(forests, answers):
         assert json.loads(out) == document
         one = document["signals"]["EURUSD"]
         side = "BUY" if said.direction_N[n] > 0 else "SELL"
-        assert one["signal"] == (side if said.p_win_N[n] >= 0.5 else "HOLD")
+        assert one["signal"] == (side if said.p_win_N[n] >= BREAK_EVEN else "HOLD")
+        assert one["threshold"] == pytest.approx(BREAK_EVEN)
         assert one["probability"] == pytest.approx(said.p_win_N[n], abs=1e-12)
         assert one["closed_at"] == f"{bars.close_time_T[n_bars_N[n] - 1].astype('M8[s]')}+00:00"
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import records
+from pipelines.certification import selected_by_reference
 from pipelines.descriptions import model_page, registered_page, run_page
+from pipelines.outcome import verdict
 from selection import ModelSelector
 from selection.metrics import classification_metrics, no_skill_metrics, reliability_bins
 from tests.models.planted import signal
@@ -31,6 +33,7 @@ def result(model="XGBoost", **changes):
             "val_accuracy": 0.6,
             "test_accuracy": 0.6,
             "train_val_gap": 0.1,
+            "oof_gap": 0.08,
             "overfitting_detected": False,
             "cv_available": True,
             "cv_mean_accuracy": 0.6,
@@ -50,7 +53,10 @@ def result(model="XGBoost", **changes):
         "hyperparameters": {"n_estimators": 10},
         "sizes": {"development_rows": 60, "rows_after_augmentation": 120},
         "digests": {"data": "d" * 64, "features": "f" * 64},
+        "strength": {"chosen": 2},
+        "calibration": {"kind": "platt"},
         "augmentation": "always",
+        "augmentation_verdict": None,
         "seed": 7,
         "null_model": model == "MajorityClass",
         **changes,
@@ -73,8 +79,24 @@ def record(one, folder=Path("unused")):
     return records.model_record(one, **places, simulated=True)
 
 
-SELECTED = {"selected_model": "XGBoost", "reason": "Best score (0.550) with gap 10.0%"}
+SELECTED = {
+    "selected_model": "XGBoost",
+    "reason": "Best score (0.550) with gap 10.0%",
+    "refused": {"RandomForest": "no evidence of its own (p = 0.21)"},
+}
 REFUSED = {"selected_model": None, "reason": "No models met quality criteria"}
+NO_SIGNAL = {
+    "selected_model": None,
+    "reason": "Refused: no effect seen",
+    "refused": {"XGBoost": "the council found no signal"},
+    "evidence": {"passes": False, "in_words": "no effect seen; an edge of 9 points would be"},
+}
+HARD_LIMIT = {
+    "selected_model": None,
+    "reason": "Signal is there, but a hard limit is broken: max_gap",
+    "refused": {"XGBoost": "hard limit: max_gap"},
+    "evidence": {"passes": True, "in_words": "p = 2e-07"},
+}
 WEAK = result("MLP", history={**result()["history"], "test_accuracy": 0.4})
 
 
@@ -93,7 +115,7 @@ def test_the_gains_are_over_no_skill_and_positive_is_better():
     assert metrics["gain_accuracy_oof"] == pytest.approx(5 / 6 - 4 / 6)
     assert metrics["gain_log_loss_oof"] == no_skill["log_loss"] - scores["log_loss"] > 0
     assert metrics["oof_expectancy_r"] == 0.25
-    assert metrics["train_val_gap"] == 0.1
+    assert (metrics["train_val_gap"], metrics["oof_gap"]) == (0.1, 0.08)
     assert metrics["test_log_loss_no_skill"] == no_skill["log_loss"]
 
 
@@ -110,6 +132,11 @@ def test_parameters_tell_two_children_apart():
     wanted = {"n_estimators": "10", "augmentation": "always", "seed": "7", "data_digest": "d" * 12}
     assert params.items() >= wanted.items()
     assert params["rows_after_augmentation"] == "120"
+    assert (params["strength"], params["calibration"]) == ("2", "platt")
+    assert record(result(calibration=None)).params["calibration"] == "none"
+    for adopted, said in ((True, "adaptive: adopted"), (False, "adaptive: not adopted")):
+        judged = result(augmentation="adaptive", augmentation_verdict={"adopted": adopted})
+        assert record(judged).params["augmentation"] == said
 
 
 def test_only_candidates_have_files_figures_and_a_place_in_the_registry():
@@ -148,21 +175,49 @@ def test_a_symbol_without_data_says_why_as_plain_text():
         (result(), SELECTED, "selected"),
         (failed(), SELECTED, "failed: loss was | NaN"),
         (result("MajorityClass"), SELECTED, "null model: never deployed"),
-        (result("RandomForest"), SELECTED, "refused: XGBoost has the better score"),
-        (WEAK, SELECTED, "refused: validation-test difference 0.200 > 0.05; test accuracy 0.400"),
+        (result("RandomForest"), SELECTED, "refused: no evidence of its own (p = 0.21)"),
         (result(), REFUSED, "refused: No models met quality criteria"),
+        (
+            result(),
+            NO_SIGNAL,
+            "refused: the council found no signal (no effect seen; an edge of 9 points would be)",
+        ),
+        (result(), HARD_LIMIT, "refused: hard limit: max_gap"),
     ],
 )
 def test_a_verdict_says_why_in_one_line(one, selection, wanted):
-    assert records.verdict(one, selection, ModelSelector()).startswith(wanted)
+    assert verdict(one, selection) == wanted
+
+
+def test_the_reference_rule_refuses_for_the_limits_broken_or_a_better_score():
+    second = result("RandomForest", history={**result()["history"], "train_accuracy": 0.75})
+    second["history"] = {**second["history"], "train_val_gap": 0.15}
+    models = {"XGBoost": result(), "RandomForest": second, "MLP": WEAK, "LSTM": failed()}
+    found = selected_by_reference(ModelSelector(), {"EURUSD": models})["EURUSD"]
+    assert found["selected_model"] == "XGBoost"
+    assert found["refused"] == {
+        "RandomForest": "XGBoost has the better score",
+        "MLP": "validation-test difference 0.200 > 0.05; test accuracy 0.400 < 0.55",
+        "LSTM": "training failed: loss was | NaN",
+    }
+
+
+def test_the_reference_rule_knows_no_council():
+    best = result("Council", history={**result()["history"], "test_accuracy": 0.64})
+    found = selected_by_reference(
+        ModelSelector(), {"EURUSD": {"XGBoost": result(), "Council": best}}
+    )
+    assert found["EURUSD"]["selected_model"] == "XGBoost"
+    assert found["EURUSD"]["alternatives"] == []
+    assert found["EURUSD"]["refused"] == {"Council": "the reference rule knows no council"}
+    alone = selected_by_reference(ModelSelector(), {"EURUSD": {"Council": best}})["EURUSD"]
+    assert alone["selected_model"] is None
 
 
 def test_every_model_gets_its_verdict():
     results = {"EURUSD": {"XGBoost": result(), "LSTM": failed()}}
     logged = {("EURUSD", "XGBoost"): NOT_LOGGED, ("EURUSD", "LSTM"): NOT_LOGGED}
-    found = records.verdicts(
-        results, {"EURUSD": SELECTED}, logged, ModelSelector(), simulated=False
-    )
+    found = records.verdicts(results, {"EURUSD": SELECTED}, logged, simulated=False)
     assert [one.text for one in found] == ["selected", "failed: loss was | NaN"]
     assert found[0].description.startswith("Selected for EURUSD: Best score (0.550)")
     assert found[1].description == "Failed: loss was \\| NaN"
@@ -207,6 +262,7 @@ def test_a_runs_page_lists_every_symbol_and_what_failed():
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert [line.split("&emsp;|")[1] for line in table[2:]] == ["**XGBoost**", "none", "none"]
     assert "closest is MLP: test accuracy 0.400 &lt; 0.55" in table[3]
+    assert "none; closest" not in page
     assert "- EURUSD LSTM: loss was \\| NaN" in page
     assert "- GBPUSD: Data could not be used: GBPUSD.csv: no rows" in page
     assert "- EURUSD: too good" in page

@@ -22,6 +22,10 @@ def saved(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def predictions(folder):
+    return {path.name: path.read_bytes() for path in (folder / "out" / "predictions").iterdir()}
+
+
 @pytest.fixture(scope="module")
 def in_workers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
@@ -33,6 +37,34 @@ def test_results_are_the_same_whoever_computes_them_and_whoever_tracks(finished,
     assert lasting(in_workers.results) == lasting(finished.results)
     assert list(in_workers.results) == list(finished.results)
     assert saved(in_workers.folder) == saved(finished.folder)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Return the same run, all that is decided by results included, from one process and two."""
+    adaptive = (*TINY, "symbols=[EURUSD]", "tracking=none", "split.min_development_rows=50")
+    return [
+        trained(tmp_path_factory.mktemp("judged"), *adaptive, f"execution.workers={workers}")
+        for workers in (1, 2)
+    ]
+
+
+def test_what_earlier_blocks_teach_is_the_same_in_one_process_and_in_two(judged):
+    alone, together = judged
+    assert lasting(together.results) == lasting(alone.results)
+    assert together.manifest["selections"] == alone.manifest["selections"]
+    assert saved(together.folder) == saved(alone.folder)
+    paths = {name: len(one["strength"]["steps"]) for name, one in alone.results.items()}
+    fixed = ("Council", "MajorityClass", "LogisticRegression")
+    assert all((steps == 1) == name.endswith(fixed) for name, steps in paths.items())
+    adopting = [one["augmentation_verdict"] for one in alone.results.values()]
+    assert sum(one is not None and one["rows"] > 0 for one in adopting) == 4
+
+
+def test_the_predictions_are_the_same_in_one_process_and_in_two_down_to_the_byte(judged):
+    alone, together = (predictions(run.folder) for run in judged)
+    assert set(alone) == {f"{name}.parquet" for name in judged[0].results}
+    assert together == alone
 
 
 def test_selections_are_the_same_but_for_the_registry(finished, in_workers):
@@ -76,7 +108,7 @@ def without_bars(overrides):
 def test_the_tables_of_the_features_command_train_the_same_models(finished, tables, tmp_path):
     run = trained(tmp_path, *without_bars(ONE_SYMBOL), "data=table", f"data.dir={tables}")
     assert run.code == 0
-    assert len(run.results) == 6
+    assert len(run.results) == 7
     for name, result in run.results.items():
         wanted = finished.results[name]
         assert {key: result[key] for key in SCORES} == {key: wanted[key] for key in SCORES}

@@ -17,7 +17,8 @@ from tests.pipelines.conftest import LENIENT, TINY, composed
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SYMBOLS = ["EURUSD", "GBPUSD"]
-CANDIDATES = ["RandomForest", "XGBoost", "MLP", "LSTM"]
+CHOOSABLE = ["RandomForest", "XGBoost", "MLP", "LSTM"]
+CANDIDATES = [*CHOOSABLE, "Council"]
 MODELS = [*CANDIDATES, "MajorityClass", "LogisticRegression"]
 REFERENCE_KEYS = {"symbol", "model_name", "timestamp", "history", "val_metrics", "test_metrics"}
 REFERENCE_KEYS |= {"feature_importance", "warnings", "training_duration_seconds"}
@@ -152,17 +153,20 @@ def test_every_artifact_lies_beside_the_manifest_with_its_digest_and_size(finish
         assert there == {entry["path"].rpartition("/")[2] for entry in listed}
 
 
-def test_a_null_model_is_never_chosen_nor_an_alternative(finished):
+def test_a_null_model_or_the_council_is_never_chosen_by_the_reference_rule(finished):
     for selection in finished.manifest["selections"].values():
-        assert selection["selected_model"] in CANDIDATES
-        named = json.dumps(selection["alternatives"])
-        assert not any(name in named for name in MODELS[len(CANDIDATES) :])
+        assert selection["selected_model"] in CHOOSABLE
+        named = {one["model"] for one in selection["alternatives"]}
+        assert named < set(CHOOSABLE)
+        assert selection["refused"]["Council"] == "the reference rule knows no council"
+        assert set(selection["refused"]) == {*CANDIDATES} - {selection["selected_model"]}
+    assert finished.manifest["provenance"]["selection"] == "reference"
 
 
 def test_the_choice_has_the_best_test_accuracy_less_half_its_gap(finished):
     for symbol, selection in finished.manifest["selections"].items():
         scores = {}
-        for name in CANDIDATES:
+        for name in CHOOSABLE:
             history = finished.results[f"{symbol}_{name}"]["history"]
             if history["cv_std_accuracy"] <= 0.15:
                 scores[name] = history["test_accuracy"] - 0.5 * history["train_val_gap"]
@@ -209,7 +213,7 @@ def test_the_output_says_that_the_market_is_simulated_and_where_things_are(finis
     assert "Outcome on a simulated market" in finished.printed
     assert f"results   {finished.folder}/out" in finished.printed
     assert f"manifest  {finished.folder}/deploy/manifest.json" in finished.printed
-    assert "[12/12]" in finished.printed
+    assert "[14/14]" in finished.printed
     assert "failed" not in finished.printed
 
 

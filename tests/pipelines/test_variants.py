@@ -1,14 +1,15 @@
 import sqlite3
 from contextlib import closing
 
-from tests.pipelines.conftest import ONE_FOREST, TINY, command, trained
+from tests.pipelines.conftest import LENIENT, ONE_FOREST, REFERENCE, TINY, command, trained
 
-BARE = (*TINY, "symbols=[EURUSD]", "tracking=none")
-LENIENT = ("selection.max_gap=1", "selection.min_accuracy=0", "selection.stability_threshold=1")
+BARE = (*TINY, *REFERENCE, "symbols=[EURUSD]", "tracking=none")
+# By default a holdout is cut only where many rows are left.
+CHOOSES = tuple(one for one in LENIENT if not one.startswith("split."))
 
 
 def test_the_reference_systems_split_has_five_folds_and_no_holdout(tmp_path):
-    run = trained(tmp_path, *BARE, *LENIENT, "split=reference", "~models.lstm")
+    run = trained(tmp_path, *BARE, *CHOOSES, "split=reference", "~models.lstm")
     assert run.code == 0
     selection = run.manifest["selections"]["EURUSD"]
     assert selection["holdout"] == selection["windows"]["holdout"] == "awaiting live data"
@@ -21,7 +22,7 @@ def test_the_reference_systems_split_has_five_folds_and_no_holdout(tmp_path):
 
 
 def test_without_enough_rows_no_holdout_is_cut_and_the_manifest_says_so(tmp_path):
-    run = trained(tmp_path, *BARE, *LENIENT, *ONE_FOREST)
+    run = trained(tmp_path, *BARE, *CHOOSES, *ONE_FOREST)
     assert run.record["symbols"]["EURUSD"]["holdout_rows"] == 0
     selection = run.manifest["selections"]["EURUSD"]
     assert selection["selected_model"] == "RandomForest"
@@ -59,12 +60,24 @@ def test_a_market_without_edge_runs_and_is_another_market(tmp_path):
 
 def test_costs_lower_the_expectancy_of_the_same_trades(tmp_path):
     free = ("costs.spread_atr=0.0", "costs.commission_atr=0.0", "costs.slippage_atr=0.0")
-    cheap = trained(tmp_path / "free", *BARE, *ONE_FOREST, *free)
-    usual = trained(tmp_path / "usual", *BARE, *ONE_FOREST)
+    same = (*BARE, *ONE_FOREST, "training.decision_threshold=0.5")
+    cheap = trained(tmp_path / "free", *same, *free)
+    usual = trained(tmp_path / "usual", *same)
     name = "EURUSD_RandomForest"
     before, after = (run.results[name]["expectancy"]["out_of_fold"] for run in (cheap, usual))
     assert before["trades"] == after["trades"] > 0
     assert abs(before["expectancy_r"] - after["expectancy_r"] - 0.13 / 2.0) < 1e-9
+
+
+def test_where_costs_are_higher_fewer_trades_are_taken_each_from_its_break_even_on(tmp_path):
+    run = (*BARE, *ONE_FOREST)
+    free = ("costs.spread_atr=0.0", "costs.commission_atr=0.0", "costs.slippage_atr=0.0")
+    taken = []
+    for name, changes in (("free", free), ("usual", ()), ("dear", ("costs.spread_atr=0.3",))):
+        results = trained(tmp_path / name, *run, *changes).results
+        taken.append(results["EURUSD_RandomForest"]["expectancy"]["out_of_fold"]["trades"])
+    assert taken == sorted(taken, reverse=True)
+    assert taken[0] > taken[-1]
 
 
 def test_a_second_run_keeps_the_first_manifest(tmp_path):
@@ -78,7 +91,7 @@ def test_a_second_run_keeps_the_first_manifest(tmp_path):
 
 def test_two_jobs_of_a_multirun_each_leave_their_folder_and_nothing_stray(tmp_path):
     jobs = ("-m", "symbols=[EURUSD],[GBPUSD]", "manifest.path=deploy/manifest.json")
-    small = (*TINY[:1], *TINY[2:], "tracking=none", *ONE_FOREST)
+    small = (*TINY[:1], *TINY[2:], *REFERENCE, "tracking=none", *ONE_FOREST)
     ended = command("train_all", *jobs, *small, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
@@ -91,7 +104,8 @@ def test_two_jobs_of_a_multirun_each_leave_their_folder_and_nothing_stray(tmp_pa
 
 def test_a_selection_moves_the_champion_unless_told_never_to_and_none_leaves_it(tmp_path):
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    run = (*TINY, *LENIENT, *ONE_FOREST, "symbols=[EURUSD]", "tracking=sqlite")
+    only = (*ONE_FOREST, "~models.council", "symbols=[EURUSD]")
+    run = (*TINY, *CHOOSES, *only, "tracking=sqlite")
     champions = []
     for changes in (["deploy.promote=never"], [], ["selection.min_accuracy=1"]):
         trained(tmp_path, *run, f"tracking.uri={store}", *changes)
