@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke ui test lint docs clean
+.PHONY: help setup train smoke ui test honesty lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -33,6 +33,11 @@ ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: m
 
 test: lint ## Lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+honesty: $(READY) ## Simulate noise and known signals: how often noise is deployed, and a signal found
+	$(BIN)/python -m benchmarks.honesty run null --runs 2 $(ARGS)
+	$(BIN)/python -m benchmarks.honesty run power --runs 1 $(ARGS)
+	$(BIN)/python -m benchmarks.honesty report
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
