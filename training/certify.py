@@ -114,22 +114,14 @@ def deployable(
 
     Parameters
     ----------
-    selection : mapping
-        With a ``selected_model``.
-    result : mapping
-        That model's training result.
-    model_folder : Path
-        Where the deployed fit was saved.
-    deploy_folder : Path
-        The manifest's folder; the ledger of opened holdouts lies there too.
-    payoff : Payoff
+    selection, result : mapping
+        With a ``selected_model``, and that model's training result.
+    model_folder, deploy_folder : Path
+        Where the deployed fit was saved, and the manifest's folder with the ledger of holdouts.
     opens_holdout : bool
         Else it stays sealed.
-    source : str
-        What identifies the symbol's data.
-    market : str
-        See `Opening`.
-    run_id : str or None
+    source, market, run_id : str
+        What identifies the symbol's data, its market (see `Opening`) and the run.
 
     Raises
     ------
@@ -138,31 +130,25 @@ def deployable(
     """
     symbol, model = result["symbol"], result["model_name"]
     artifacts = store_artifacts(model_folder, deploy_folder, symbol, model)
-    scores: dict[str, Any] | str = NO_HOLDOUT
-    windows = {**result["windows"], "holdout": NO_HOLDOUT}
-    if prepared.holdout is not None:
-        windows["holdout"] = window(prepared.holdout.samples)
-        scores = SEALED
-    if prepared.holdout is not None and opens_holdout:
-        artifact = deploy_folder / artifact_root(symbol, {**selection, "artifacts": artifacts})
-        development = prepared.split.development
-        base_rate = float(np.average(development.y_N, weights=development.weight_N))
-        ledger = HoldoutLedger(deploy_folder / LEDGER)
-        openings = ledger.record(
-            Opening(
-                symbol=symbol,
-                market=market,
-                start_utc=datetime.fromisoformat(windows["holdout"]["start"]),
-                end_utc=datetime.fromisoformat(windows["holdout"]["end"]),
-                conf_digest=result["digests"]["conf"],
-                data_digest=source,
-                run_id=run_id,
-                time_utc=datetime.now(UTC),
-                model=model,
-            )
+    artifact = deploy_folder / artifact_root(symbol, {**selection, "artifacts": artifacts})
+    holdout = prepared.holdout
+    windows = {**result["windows"], "holdout": window(holdout.samples) if holdout else NO_HOLDOUT}
+    scores: dict[str, Any] | str = SEALED if holdout else NO_HOLDOUT
+    if holdout and opens_holdout:
+        opening = Opening(
+            symbol=symbol,
+            market=market,
+            start_utc=datetime.fromisoformat(windows["holdout"]["start"]),
+            end_utc=datetime.fromisoformat(windows["holdout"]["end"]),
+            conf_digest=result["digests"]["conf"],
+            data_digest=source,
+            run_id=run_id,
+            time_utc=datetime.now(UTC),
+            model=model,
         )
+        openings = HoldoutLedger(deploy_folder / LEDGER).record(opening)
         scores = {
-            **score_holdout(prepared.holdout, artifact, base_rate=base_rate, payoff=payoff),
+            **score_holdout(holdout, artifact, base_rate=_base_rate(prepared), payoff=payoff),
             "openings": {**asdict(openings), "in_words": in_words(openings)},
         }
     return {
@@ -216,6 +202,11 @@ def score_holdout(
             rows.y_N, p_N, payoff.threshold, payoff.profit_atr, payoff.stop_atr, payoff.cost_atr
         ),
     }
+
+
+def _base_rate(prepared: Prepared) -> float:
+    development = prepared.split.development
+    return float(np.average(development.y_N, weights=development.weight_N))
 
 
 def _against_no_skill(result: Result, metrics: str, part: str) -> dict[str, Any]:

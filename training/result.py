@@ -130,9 +130,7 @@ def training_result(
         warnings=[*notes, *trained.warnings],
         training_duration_seconds=trained.duration_s,
         out_of_fold=scores["out_of_fold"],
-        reliability=[
-            dict(one) for one in reliability_bins(development.y_N[judged_N], trained.p_N[judged_N])
-        ],
+        reliability=_reliability(development, trained, judged_N),
         no_skill=no_skill,
         expectancy={
             name: _expectancy(development, trained, rows, payoff) for name, rows in parts.items()
@@ -150,11 +148,7 @@ def training_result(
         augmentation_failures=list(trained.augmentation_failures),
         null_model=null_model,
         seed=task.seed,
-        digests={
-            "data": development.digest(),
-            "features": features_digest(development.names_F),
-            "conf": conf_digest,
-        },
+        digests={**_digests(development), "conf": conf_digest},
         library_versions=dict(library_versions()),
         cpu_seconds=asdict(trained.cpu),
     )
@@ -256,6 +250,15 @@ def _cross_validation(split: Split, trained: Trained) -> dict[str, Any]:
             number for number, one in enumerate(accuracies, start=1) if one < POOR_FOLD_ACCURACY
         ],
     }
+
+
+def _reliability(development: Samples, trained: Trained, rows: Any) -> list[dict[str, Any]]:
+    return [dict(one) for one in reliability_bins(development.y_N[rows], trained.p_N[rows])]
+
+
+def _digests(development: Samples) -> dict[str, str]:
+    names = features_digest(development.names_F)
+    return {"data": development.digest(), "features": names}
 
 
 def _strength(trained: Trained) -> dict[str, Any]:
