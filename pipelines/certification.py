@@ -14,7 +14,7 @@ from selection.certified import COUNCIL
 from selection.holdout_ledger import REAL_MARKET
 from selection.selector import nothing_selected
 from tracking.records import LoggedModel
-from training.certify import Definitions, deployable, described, refused
+from training.certify import Definitions, Look, deployable, described, refused
 from training.prepare import Prepared
 from training.result import library_versions
 
@@ -123,16 +123,17 @@ def certify(
                     model_folder=models_folder / f"{symbol}_{model}",
                     deploy_folder=settings.manifest_path.parent,
                     payoff=settings.payoff,
-                    opens_holdout=settings.opens_holdout,
-                    source=data.digests[symbol],
-                    market=data.digests[symbol] if run.simulated else REAL_MARKET,
-                    run_id=run.run_id,
+                    look=_look(data.digests[symbol], run) if settings.opens_holdout else None,
                 )
             except (ValueError, OSError) as error:
                 undeployed[symbol] = f"Could not be deployed: {error}"
                 selection = refused(undeployed[symbol])
         found[symbol] = selection
     return Certified({symbol: found[symbol] for symbol in settings.symbols}, undeployed)
+
+
+def _look(source: str, run: Run) -> Look:
+    return Look(source, source if run.simulated else REAL_MARKET, run.run_id)
 
 
 def _unless_suspect(selection: Result, prepared: Prepared) -> Result:

@@ -291,10 +291,9 @@ class TrainingRun:
 
     def _selected(self) -> dict[str, Result]:
         """Select; a net that was chosen must hold up from other seeds as well."""
-        selector = self.settings.selector
+        selector, results = self.settings.selector, candidates(self.results, council=True)
         if isinstance(selector, ModelSelector):
-            return selected_by_reference(selector, candidates(self.results, council=True))
-        results = candidates(self.results, council=True)
+            return selected_by_reference(selector, results)
         further: dict[tuple[str, str], list[OutOfFold]] = {}
         selections = selector.select(results, self.predictions)
         # Where one net is turned down another may come up.

@@ -51,6 +51,24 @@ class Definitions:
     split: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who opens a holdout, and on what data.
+
+    Attributes
+    ----------
+    source : str
+        What identifies the symbol's data.
+    market : str
+        See `Opening`.
+    run_id : str or None
+    """
+
+    source: str
+    market: str
+    run_id: str | None
+
+
 def described(
     selection: Result,
     models: Mapping[str, Result],
@@ -105,10 +123,7 @@ def deployable(
     model_folder: Path,
     deploy_folder: Path,
     payoff: Payoff,
-    opens_holdout: bool,
-    source: str,
-    market: str,
-    run_id: str | None,
+    look: Look | None,
 ) -> dict[str, Any]:
     """Store the chosen model's files, and only then open its holdout, which is written down first.
 
@@ -118,10 +133,8 @@ def deployable(
         With a ``selected_model``, and that model's training result.
     model_folder, deploy_folder : Path
         Where the deployed fit was saved, and the manifest's folder with the ledger of holdouts.
-    opens_holdout : bool
-        Else it stays sealed.
-    source, market, run_id : str
-        What identifies the symbol's data, its market (see `Opening`) and the run.
+    look : Look or None
+        None leaves the holdout sealed.
 
     Raises
     ------
@@ -134,18 +147,8 @@ def deployable(
     holdout = prepared.holdout
     windows = {**result["windows"], "holdout": window(holdout.samples) if holdout else NO_HOLDOUT}
     scores: dict[str, Any] | str = SEALED if holdout else NO_HOLDOUT
-    if holdout and opens_holdout:
-        opening = Opening(
-            symbol=symbol,
-            market=market,
-            start_utc=datetime.fromisoformat(windows["holdout"]["start"]),
-            end_utc=datetime.fromisoformat(windows["holdout"]["end"]),
-            conf_digest=result["digests"]["conf"],
-            data_digest=source,
-            run_id=run_id,
-            time_utc=datetime.now(UTC),
-            model=model,
-        )
+    if holdout and look:
+        opening = _opening(result, windows["holdout"], look)
         openings = HoldoutLedger(deploy_folder / LEDGER).record(opening)
         scores = {
             **score_holdout(holdout, artifact, base_rate=_base_rate(prepared), payoff=payoff),
@@ -202,6 +205,20 @@ def score_holdout(
             rows.y_N, p_N, payoff.threshold, payoff.profit_atr, payoff.stop_atr, payoff.cost_atr
         ),
     }
+
+
+def _opening(result: Result, seen: Result, look: Look) -> Opening:
+    return Opening(
+        symbol=result["symbol"],
+        market=look.market,
+        start_utc=datetime.fromisoformat(seen["start"]),
+        end_utc=datetime.fromisoformat(seen["end"]),
+        conf_digest=result["digests"]["conf"],
+        data_digest=look.source,
+        run_id=look.run_id,
+        time_utc=datetime.now(UTC),
+        model=result["model_name"],
+    )
 
 
 def _base_rate(prepared: Prepared) -> float:

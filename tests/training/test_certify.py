@@ -23,7 +23,15 @@ from selection.metrics import classification_metrics, expectancy_r, log_losses, 
 from selection.overlap import Overlaps
 from tests.models.planted import HOUR, make_model, signal
 from tests.training.spies import task, train_task
-from training.certify import LEDGER, Definitions, deployable, described, refused, score_holdout
+from training.certify import (
+    LEDGER,
+    Definitions,
+    Look,
+    deployable,
+    described,
+    refused,
+    score_holdout,
+)
 from training.prepare import Prepared
 from training.result import Payoff, training_result
 
@@ -81,10 +89,7 @@ def deploy(tmp_path: Path) -> Deploy:
             model_folder=tmp_path / chosen["model_name"],
             deploy_folder=tmp_path / "deploy",
             payoff=PAYOFF,
-            opens_holdout=opens_holdout,
-            source="d1gest",
-            market=REAL_MARKET,
-            run_id="run 1",
+            look=Look("d1gest", REAL_MARKET, "run 1") if opens_holdout else None,
         )
 
     return deploy
