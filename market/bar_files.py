@@ -1,7 +1,10 @@
 """A folder of price files, one per symbol, in any usual format: read, checked, reported on."""
 
+import math
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from market.reading.file_names import name_pattern as compiled_pattern
 from market.reading.price_file import ReadOptions, read_price_file
 from market.reading.raw_bars import RawBars
 from market.reading.safe_names import cannot_be_a_symbol, printable
+from market.table_cache import table_cache
 
 
 class BarFiles:
@@ -37,6 +41,10 @@ class BarFiles:
         whose name says this length is read. Bars are never resampled.
     max_dropped : float
         Most rows of a file that may be dropped as bad, as a share in [0, 1].
+    cache : str or None
+        Folder in which the features and labels made of the bars are kept for the next run.
+    cache_max_gb : float
+        Most that folder may take, in 1e9 bytes.
     clock : callable
         Returns the time now, aware of its zone.
 
@@ -62,6 +70,8 @@ class BarFiles:
         bar_length: str | None,
         columns: dict[str, str | int | None],
         max_dropped: float,
+        cache: str | None = None,
+        cache_max_gb: float = math.inf,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if not 0 <= max_dropped <= 1:
@@ -82,6 +92,7 @@ class BarFiles:
         self.max_dropped = max_dropped
         self.clock = clock
         self.files = price_files(self.folder, name_pattern)
+        self.cache = table_cache(cache, cache_max_gb, data=self.folder)
         self._sha256: dict[str, str] = {}
 
     @property
@@ -92,6 +103,26 @@ class BarFiles:
     def digest(self, symbol: str) -> str:
         """Return the SHA-256 of the symbol's file, in hexadecimal: as it was read, if it was."""
         return self._sha256.get(symbol) or file_digest(self._file(symbol).path)
+
+    def identity(self, symbol: str) -> dict[str, Any]:
+        """Return all that decides what `read` makes of a symbol but the time it is read at.
+
+        In values that JSON has. The file is read anew for its digest; raises DataError where it
+        cannot be.
+        """
+        file, options = self._file(symbol), self.options
+        self._sha256[symbol] = file_digest(file.path)
+        settings = {field.name: getattr(options, field.name) for field in fields(options)}
+        return {
+            "kind": "bars",
+            "symbol": symbol,
+            "file": file.path.name,
+            "sha256": self._sha256[symbol],
+            "named_length": None if file.length is None else str(file.length),
+            "settings": settings | {"columns": dict(options.columns)},
+            "bar_length": None if self.bar_length is None else str(self.bar_length),
+            "max_dropped": self.max_dropped,
+        }
 
     def raw(self, symbol: str) -> RawBars:
         """Return the rows of one symbol's file as they stand."""

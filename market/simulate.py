@@ -5,12 +5,14 @@ Axes: T bars, S steps within a bar, W hours of the trading week, C columns.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from market.bars import Bars, DataError, FloatArray
 from market.compiled import IndexArray
 from market.simulate_kernels import STEPS_PER_BAR, simulate_path
+from market.table_cache import table_cache
 
 MAX_BARS = 100_000  # later bars would carry dates in the future
 _HOUR = np.timedelta64(3_600_000_000, "us")
@@ -101,25 +103,42 @@ class SimulatedMarket:
         Bars per symbol; a shorter market is the beginning of a longer one.
     edge : float
         Drift of a bar in units of its volatility when the state is 1; 0 for a market without any.
+    cache : str or None
+        Folder in which the features and labels made of the bars are kept for the next run.
+    cache_max_gb : float
+        Most that folder may take, in 1e9 bytes.
 
     Raises
     ------
     ValueError
-        If ``n_bars`` is not in [1, 100000] or ``edge`` not in [0, 1].
+        If ``n_bars`` is not in [1, 100000], ``edge`` not in [0, 1], or the cache is unusable.
     """
 
-    def __init__(self, *, n_bars: int, edge: float) -> None:
+    def __init__(
+        self,
+        *,
+        n_bars: int,
+        edge: float,
+        cache: str | None = None,
+        cache_max_gb: float = math.inf,
+    ) -> None:
         if not 1 <= n_bars <= MAX_BARS:
             raise ValueError(f"n_bars must be from 1 to {MAX_BARS}, was {n_bars}")
         if not 0.0 <= edge <= 1.0:
             raise ValueError(f"edge must be from 0 to 1, was {edge}")
         self.n_bars = n_bars
         self.edge = edge
+        self.cache = table_cache(cache, cache_max_gb)
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Names of the symbols on offer."""
         return tuple(SYMBOLS)
+
+    def identity(self, symbol: str, seed: int) -> dict[str, Any]:
+        """Return all that decides what the bars of a symbol are, in values that JSON has."""
+        market = {"n_bars": self.n_bars, "edge": self.edge}
+        return {"kind": "demo", "symbol": symbol, "seed": seed, **market}
 
     def bars(self, symbol: str, seed: int) -> Bars:
         """Return the bars of one symbol; equal arguments give equal bars.

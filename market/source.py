@@ -1,15 +1,21 @@
 """One symbol's events, and what there is to say about its bars, wherever they come from."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
 from market.bar_files import BarFiles
+from market.bars import Bars
 from market.build import build_event_table
-from market.checks.bar_report import BarReport, report_of
+from market.checks.bar_report import UNFINISHED, BarReport, report_of
 from market.event_table import EventTable
 from market.events import EveryBar, SmcEvents
 from market.features.smc import SmcFeatures
+from market.kept_files import Kept
 from market.labels import TripleBarrier
 from market.simulate import SimulatedMarket
+from market.table_cache import TableCache, table_key
 from market.table_files import TableFiles
 
 Source = SimulatedMarket | BarFiles | TableFiles
@@ -26,6 +32,9 @@ def read_symbol(
 ) -> tuple[EventTable, BarReport | None]:
     """Read or simulate one symbol; a table brings its own features and labels, and no bars.
 
+    Where the source has a cache, what was made before of the same bars by the same definitions and
+    the same code is taken from there, equal to the last bit; its arrays cannot be written to.
+
     Raises
     ------
     DataError
@@ -33,14 +42,12 @@ def read_symbol(
     """
     if isinstance(source, TableFiles):
         return source.table(symbol), None
-    if isinstance(source, SimulatedMarket):
-        bars = source.bars(symbol, seed)
-        # A made-up market keeps its own hours: there is nothing to look into.
-        bar_report = replace(report_of(bars), warnings=())
+    make = partial(_made, source, symbol, seed, features, events, labels)
+    if source.cache is None:
+        kept = make()
     else:
-        bars, bar_report = source.read(symbol)
-    table = build_event_table(bars, features=features, events=events, labels=labels)
-    return table, bar_report
+        kept = _kept(source.cache, source, symbol, seed, (features, events, labels), make)
+    return kept.table, kept.report
 
 
 def source_digest(source: Source, symbol: str, seed: int) -> str:
@@ -48,3 +55,59 @@ def source_digest(source: Source, symbol: str, seed: int) -> str:
     if isinstance(source, SimulatedMarket):
         return f"simulated {symbol} seed {seed} bars {source.n_bars} edge {source.edge:g}"
     return source.digest(symbol)
+
+
+def _kept(
+    cache: TableCache,
+    source: SimulatedMarket | BarFiles,
+    symbol: str,
+    seed: int,
+    definitions: tuple[object, ...],
+    make: Callable[[], Kept],
+) -> Kept:
+    """Return a symbol as it was kept, or made anew and then kept."""
+    if isinstance(source, SimulatedMarket):
+        identity = source.identity(symbol, seed)
+    else:
+        identity = source.identity(symbol)
+    found = cache.get(table_key(identity, *definitions), now_utc=_now_utc(source))
+    if found is not None:
+        return found
+    made = make()
+    if isinstance(source, BarFiles):
+        # The file may have changed since: what is kept has the name of what was read.
+        identity["sha256"] = source.digest(symbol)
+    if not _is_passing(made.report):
+        cache.keep(table_key(identity, *definitions), made)
+    return made
+
+
+def _made(
+    source: SimulatedMarket | BarFiles,
+    symbol: str,
+    seed: int,
+    features: SmcFeatures,
+    events: SmcEvents | EveryBar,
+    labels: TripleBarrier,
+) -> Kept:
+    bars, report = _bars(source, symbol, seed)
+    table = build_event_table(bars, features=features, events=events, labels=labels)
+    return Kept(table, report, _now_utc(source))
+
+
+def _bars(source: SimulatedMarket | BarFiles, symbol: str, seed: int) -> tuple[Bars, BarReport]:
+    if isinstance(source, BarFiles):
+        return source.read(symbol)
+    bars = source.bars(symbol, seed)
+    # A made-up market keeps its own hours: there is nothing to look into.
+    return bars, replace(report_of(bars), warnings=())
+
+
+def _now_utc(source: SimulatedMarket | BarFiles) -> datetime | None:
+    """Return the time now, where it decides what is read: simulated bars have no present."""
+    return source.clock() if isinstance(source, BarFiles) else None
+
+
+def _is_passing(report: BarReport) -> bool:
+    """Tell whether the same file gives other bars before long: one of them was still forming."""
+    return report.reading is not None and UNFINISHED in report.reading.repairs

@@ -176,13 +176,16 @@ def spikes_in(bars: Bars) -> Spikes:
     move_T = np.where(undone_T, move_T, 0.0)
     up_T, down_T = np.maximum(above_T, move_T), np.maximum(below_T, -move_T)
     size_T = np.maximum(up_T, down_T)
-    spike_T = size_T > _SPIKE_RANGES * _usual_range(high_T - low_T)[1:-1]
-    if not spike_T.any():
+    range_T = high_T - low_T
+    # Few bars are far beyond the range of all; only for these is the one around them looked at.
+    far_N = np.flatnonzero(size_T > _SPIKE_RANGES * _range_of_all(range_T))
+    spike_N = far_N[size_T[far_N] > _SPIKE_RANGES * _range_around(range_T, far_N + 1)]
+    if len(spike_N) == 0:
         return Spikes(0, 0.0, None)
-    largest = int(np.argmax(np.where(spike_T, size_T, 0.0)))
+    largest = int(spike_N[np.argmax(size_T[spike_N])])
     at_utc = np.datetime64(bars.start_T[1 + largest], "us")
     sign = 1.0 if up_T[largest] >= down_T[largest] else -1.0
-    return Spikes(int(spike_T.sum()), sign * float(size_T[largest]), at_utc)
+    return Spikes(len(spike_N), sign * float(size_T[largest]), at_utc)
 
 
 def level_jumps(bars: Bars) -> tuple[LevelJump, ...]:
@@ -266,10 +269,17 @@ def longest_run(is_T: BoolArray) -> tuple[int, int]:
     return int(end[longest] - first[longest]), int(first[longest])
 
 
-def _usual_range(range_T: FloatArray) -> FloatArray:
-    """Return the median range around each bar, at least that of all bars that are not flat."""
-    around = pl.Series(range_T).rolling_median(_WINDOW_BARS, min_samples=1, center=True)
+def _range_of_all(range_T: FloatArray) -> float:
+    """Return the median range of all bars that are not flat."""
     moving_T = range_T[range_T > 0]
-    floor = float(np.median(moving_T)) if len(moving_T) else 0.0
-    usual_T: FloatArray = np.maximum(around.to_numpy(), floor)
-    return usual_T
+    return float(np.median(moving_T)) if len(moving_T) else 0.0
+
+
+def _range_around(range_T: FloatArray, bar_N: npt.NDArray[np.int64]) -> FloatArray:
+    """Return the median range of the bars around each of some bars, themselves included."""
+    if len(bar_N) * _WINDOW_BARS > len(range_T):
+        around = pl.Series(range_T).rolling_median(_WINDOW_BARS, min_samples=1, center=True)
+        return around.to_numpy()[bar_N]
+    side = _WINDOW_BARS // 2
+    parts = (range_T[max(bar - side, 0) : bar + side + 1] for bar in bar_N.tolist())
+    return np.array([np.median(part) for part in parts], dtype=np.float64)

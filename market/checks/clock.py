@@ -7,7 +7,7 @@ time, tells which clock the file was written by.
 Axes: T bars, W weekends, C candidate clocks, M currencies and metals.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -278,38 +278,41 @@ def _new_york(utc_N: TimeArray) -> TimeArray:
 
 def _fit(weekends: _Weekends) -> _Fit:
     clocks = _clocks()
-    off_CWM = np.stack([_hours_off(weekends, read) for read in clocks.values()])
+    off_CWM = _hours_off(weekends, list(clocks.values()))
     hole = np.median(weekends.first_W - weekends.last_W) - weekends.length
     # Metals, too, are judged by the currencies' week, and ranked by their own.
     off_h_CW = off_CWM.min(axis=2) if hole > 48 * _HOUR else off_CWM[:, :, 0]
     return _Fit(list(clocks), off_CWM[:, :, 0] <= _MOST_OFF_H, off_h_CW)
 
 
-def _hours_off(weekends: _Weekends, read: Reading) -> FloatArray:
+def _hours_off(weekends: _Weekends, clocks: Sequence[Reading]) -> FloatArray:
     """Return how far a hole's ends are from Friday and Sunday 17:00 in New York, summed, in hours.
 
     A bar is a span of time: the week ended within the last one and began within the first.
 
     Returns
     -------
-    float64 array, shape (n_weekends, 2)
+    float64 array, shape (n_clocks, n_weekends, 2)
         For currencies, and for metals, which begin at 18:00.
     """
     ends_N = np.concatenate([weekends.last_W, weekends.first_W])
-    last_W, first_W = np.split(_new_york(read(ends_N)), 2)
-    known_W = ~(np.isnat(last_W) | np.isnat(first_W))
-    middle_W = np.where(known_W, last_W + (first_W - last_W) / 2, _SATURDAY_CLOSE)
-    weeks_W = np.floor((middle_W - _SATURDAY_CLOSE) / _WEEK + 0.5).astype(np.int64)
-    saturday_W = _SATURDAY_CLOSE + weeks_W * _WEEK
-    end_W, ended_W = last_W + weekends.length, saturday_W - DAY
-    off_W = np.where((last_W < ended_W) & (ended_W <= end_W), 0.0, np.abs(end_W - ended_W) / _HOUR)
-    off_WM = np.full((len(weekends), 2), np.inf)
+    # All clocks at once: what a conversion costs does not depend on how many times it is given.
+    local_N = _new_york(np.concatenate([read(ends_N) for read in clocks]))
+    last_CW, first_CW = np.moveaxis(local_N.reshape(len(clocks), 2, len(weekends)), 1, 0)
+    known_CW = ~(np.isnat(last_CW) | np.isnat(first_CW))
+    middle_CW = np.where(known_CW, last_CW + (first_CW - last_CW) / 2, _SATURDAY_CLOSE)
+    weeks_CW = np.floor((middle_CW - _SATURDAY_CLOSE) / _WEEK + 0.5).astype(np.int64)
+    saturday_CW = _SATURDAY_CLOSE + weeks_CW * _WEEK
+    end_CW, ended_CW = last_CW + weekends.length, saturday_CW - DAY
+    is_last_CW = (last_CW < ended_CW) & (ended_CW <= end_CW)
+    off_CW = np.where(is_last_CW, 0.0, np.abs(end_CW - ended_CW) / _HOUR)
+    off_CWM = np.full((*known_CW.shape, 2), np.inf)
     for metal in (0, 1):
-        began_W = saturday_W + DAY + metal * _HOUR
-        is_first_W = (first_W <= began_W) & (began_W < first_W + weekends.length)
-        late_W = np.where(is_first_W, 0.0, np.abs(first_W - began_W) / _HOUR)
-        off_WM[known_W, metal] = (off_W + late_W)[known_W]
-    return off_WM
+        began_CW = saturday_CW + DAY + metal * _HOUR
+        is_first_CW = (first_CW <= began_CW) & (began_CW < first_CW + weekends.length)
+        late_CW = np.where(is_first_CW, 0.0, np.abs(first_CW - began_CW) / _HOUR)
+        off_CWM[known_CW, metal] = (off_CW + late_CW)[known_CW]
+    return off_CWM
 
 
 def _weekly_holes(bars: Bars) -> _Weekends:

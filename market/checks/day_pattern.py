@@ -3,10 +3,11 @@
 Trading in Europe begins at the same hour of a European clock all year round, and what was quiet
 one year is quiet in the next. A pattern that moves by an hour is a clock that was changed.
 
-Axes: T bars, D days, H hours of the day, Q quarters of a year.
+Axes: T bars, D days, H hours of the day, Q quarters of a year, L lags in hours.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +70,15 @@ def clock_changes(bars: Bars) -> tuple[ClockChange, ...]:
     """
     if bars.length > _HOUR:
         return ()
-    quarter_T = bars.start_T.astype("datetime64[M]").astype(np.int64) // 3
-    quarters = np.unique(quarter_T)
-    mean_QH = {int(q): _mean_range(bars, quarter_T == q) for q in quarters}
-    lag_Q = {q: _lag(mean_QH[q], mean_QH[q - 4]) for q in mean_QH if q - 4 in mean_QH}
+    mean_QH = _mean_range_by_quarter(bars)
+    compared = [quarter for quarter in mean_QH if quarter - 4 in mean_QH]
+    if not compared:
+        return ()
+    lags = _lags(
+        np.stack([mean_QH[quarter] for quarter in compared]),
+        np.stack([mean_QH[quarter - 4] for quarter in compared]),
+    )
+    lag_Q = dict(zip(compared, lags, strict=True))
     found: list[ClockChange] = []
     run: list[int] = []
     for quarter, lag in lag_Q.items():
@@ -87,12 +93,32 @@ def clock_changes(bars: Bars) -> tuple[ClockChange, ...]:
 
 def _mean_range(bars: Bars, among_T: BoolArray) -> FloatArray:
     """Return the mean log range of the bars of each hour; NaN for hours with too few."""
-    hour_T = bars.start_T[among_T].astype("datetime64[h]").astype(np.int64) % 24
-    range_T = np.log(bars.high_T[among_T] / bars.low_T[among_T])
+    hour_T, range_T = _hours_and_ranges(bars)
+    return _mean_by_hour(hour_T[among_T], range_T[among_T], len(bars))
+
+
+def _mean_range_by_quarter(bars: Bars) -> dict[int, FloatArray]:
+    """Return the same for each quarter, counted from 1970, that has bars."""
+    quarter_T = bars.start_T.astype("datetime64[M]").astype(np.int64) // 3
+    hour_T, range_T = _hours_and_ranges(bars)
+    quarters, first_Q = np.unique(quarter_T, return_index=True)
+    parts = [slice(*ends) for ends in pairwise([*first_Q.tolist(), len(bars)])]
+    return {
+        quarter: _mean_by_hour(hour_T[part], range_T[part], len(bars))
+        for quarter, part in zip(quarters.tolist(), parts, strict=True)
+    }
+
+
+def _hours_and_ranges(bars: Bars) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    hour_T = bars.start_T.astype("datetime64[h]").astype(np.int64) % 24
+    return hour_T, np.log(bars.high_T / bars.low_T)
+
+
+def _mean_by_hour(hour_T: npt.NDArray[np.int64], range_T: FloatArray, n_bars: int) -> FloatArray:
     count_H = np.bincount(hour_T, minlength=24)
     total_H = np.bincount(hour_T, weights=range_T, minlength=24)
     mean_H: FloatArray = np.full(24, np.nan)
-    np.divide(total_H, count_H, out=mean_H, where=count_H >= min(_FEWEST_A_DAY_HOUR, len(bars)))
+    np.divide(total_H, count_H, out=mean_H, where=count_H >= min(_FEWEST_A_DAY_HOUR, n_bars))
     return mean_H
 
 
@@ -114,18 +140,26 @@ def _distance(one_H: FloatArray, other_H: FloatArray) -> float:
     return float(np.square(one_H / one_H.mean() - other_H / other_H.mean()).sum())
 
 
-def _lag(now_H: FloatArray, before_H: FloatArray) -> int:
-    """Return by how many hours the pattern comes later than before, 0 where that is not clear."""
-    fit = [_correlation(now_H, np.roll(before_H, lag)) for lag in _LAGS]
-    best = int(np.argmax(fit))
-    return _LAGS[best] if fit[best] > fit[0] + _LEAST_GAIN else 0
+def _lags(now_QH: FloatArray, before_QH: FloatArray) -> list[int]:
+    """Return by how many hours each pattern comes later than before, 0 where that is not clear."""
+    moved_QLH = np.stack([np.roll(before_QH, lag, axis=1) for lag in _LAGS], axis=1)
+    fit_QL = _correlations(now_QH[:, None, :], moved_QLH)
+    best_Q = fit_QL.argmax(axis=1)
+    is_clear_Q = fit_QL.max(axis=1) > fit_QL[:, 0] + _LEAST_GAIN
+    lags: list[int] = np.where(is_clear_Q, np.array(_LAGS)[best_Q], 0).tolist()
+    return lags
 
 
-def _correlation(one_H: FloatArray, other_H: FloatArray) -> float:
+def _correlations(one_H: FloatArray, other_H: FloatArray) -> FloatArray:
+    """Return correlations along the last axis over the hours known in both; 0 for too few."""
     known_H = np.isfinite(one_H) & np.isfinite(other_H)
-    if known_H.sum() < _FEWEST_HOURS:
-        return 0.0
-    one_H, other_H = one_H[known_H], other_H[known_H]
-    one_H, other_H = one_H - one_H.mean(), other_H - other_H.mean()
-    size = float(np.sqrt(one_H @ one_H * (other_H @ other_H)))
-    return float(one_H @ other_H) / size if size > 0 else 0.0
+    count = known_H.sum(axis=-1, keepdims=True)
+    one_H, other_H = (np.where(known_H, each_H, 0.0) for each_H in (one_H, other_H))
+    one_H, other_H = (
+        np.where(known_H, each_H - each_H.sum(axis=-1, keepdims=True) / np.maximum(count, 1), 0.0)
+        for each_H in (one_H, other_H)
+    )
+    size = np.sqrt(np.square(one_H).sum(axis=-1) * np.square(other_H).sum(axis=-1))
+    is_known = (count[..., 0] >= _FEWEST_HOURS) & (size > 0)
+    product: FloatArray = (one_H * other_H).sum(axis=-1)
+    return np.where(is_known, product / np.where(is_known, size, 1.0), 0.0)
