@@ -26,3 +26,11 @@ def compiled(kernel: Callable[P, R]) -> Callable[P, R]:
     to that file alone.
     """
     return cast(Callable[P, R], numba.njit(cache=True)(kernel))
+
+
+def vectorised(kernel: Callable[P, R]) -> Callable[P, R]:
+    """Compile arithmetic on whole rows as `compiled` does; a division by zero gives inf or NaN.
+
+    Without the check of each divisor several numbers are divided at once.
+    """
+    return cast(Callable[P, R], numba.njit(cache=True, error_model="numpy")(kernel))

@@ -1,12 +1,13 @@
 """LSTM: a recurrent net over the last rows, its windows views of the rows themselves."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from market.bars import FloatArray
 from models.base import check_at_least, check_share
+from models.compiled_lstm import CompiledLSTM
 from models.net import Net
+from models.onnx_graph import OnnxGraph
+from models.onnx_nets import add_linear, add_lstm
+from models.stacked import Stacked
 from models.torch_loop import LoopSettings
 
 if TYPE_CHECKING:
@@ -93,13 +94,18 @@ class LSTM(Net):
 
         return LastState()
 
-    def _inputs(self, x_NF: FloatArray, before_NF: FloatArray) -> FloatArray:
-        before_NF = before_NF[max(0, len(before_NF) - self.context_rows) :]
-        joined_NF = np.concatenate([before_NF, x_NF])
-        n_missing = self.context_rows - len(before_NF)
-        joined_NF = np.concatenate([np.repeat(joined_NF[:1], n_missing, axis=0), joined_NF])
-        # A view; marked writeable because torch warns of arrays that are not.
-        windows_NFL = np.lib.stride_tricks.sliding_window_view(
-            joined_NF, self.context_rows + 1, axis=0, writeable=True
+    def _stacked(self, module: "torch.nn.Module") -> Stacked:
+        return CompiledLSTM(
+            module, self.dropout, hidden=self.hidden, layers=self.layers, steps=self._steps
         )
-        return windows_NFL.transpose(0, 2, 1)
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        scaler = self._scaler
+        x = graph.float32(graph.standardised(features, scaler.mean_F, scaler.scale_F))
+        # ONNX takes windows as (steps, rows, features).
+        if self.context_rows:
+            x = graph.node("Transpose", x, attributes={"perm": [1, 0, 2]})
+        else:
+            x = graph.node("Unsqueeze", x, graph.constant([0]))
+        net: Any = self._net
+        return graph.float64(add_linear(graph, add_lstm(graph, x, net.lstm), net.out))

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from market.bars import FloatArray
 from models.base import check_at_least, check_share
 from models.net import Net
+from models.onnx_graph import OnnxGraph
+from models.onnx_nets import add_linear
+from models.stacked import Stacked
+from models.stacked_mlp import StackedMLP
 from models.torch_loop import LoopSettings
 
 if TYPE_CHECKING:
@@ -69,6 +73,18 @@ class MLP(Net):
             width_in = width
         return nn.Sequential(*layers, nn.Linear(width_in, 1), nn.Flatten(0))
 
-    def _inputs(self, x_NF: FloatArray, before_NF: FloatArray) -> FloatArray:
-        del before_NF
-        return x_NF
+    def _inputs(self, table_TF: FloatArray) -> FloatArray:
+        return table_TF
+
+    def _stacked(self, module: "torch.nn.Module") -> Stacked:
+        return StackedMLP(module, self.dropout, hidden=self.hidden)
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        from torch import nn
+
+        scaler = self._scaler
+        x = graph.float32(graph.standardised(features, scaler.mean_F, scaler.scale_F))
+        layers = [one for one in self._net.children() if isinstance(one, nn.Linear)]
+        for layer in layers[:-1]:
+            x = graph.node("Relu", add_linear(graph, x, layer))
+        return graph.float64(add_linear(graph, x, layers[-1]))

@@ -14,7 +14,9 @@ import models.net
 from models.base import Model, ModelError
 from models.mlp import MLP
 from models.monitor import TrainingMonitor
-from models.torch_loop import LoopSettings, Rows, train_net
+from models.net_rows import Rows, padded, windows
+from models.stacked_mlp import StackedMLP
+from models.torch_loop import Lane, LoopSettings, train_nets
 from tests.models.planted import make_model, signal, ticking
 
 
@@ -52,20 +54,28 @@ def rows_of(n_rows: int, seed: int, flipped: bool = False, weight: Any = 1.0) ->
 
 
 def train(net: nn.Module, fitted: Rows, held: Rows, **more: Any) -> dict[str, list[float]]:
+    """Train a linear net alone, which is an MLP without hidden layers."""
+    stacked = more.pop("stacked", StackedMLP(net, 0.0, hidden=[]))
     monitor = more.pop("monitor", TrainingMonitor())
-    rng = np.random.default_rng(0)
-    return train_net(net, fitted, held, loop(**more), rng=rng, monitor=monitor)
+    lane = Lane(net, fitted, held, np.random.default_rng(0), monitor)
+    train_nets(stacked, [lane], loop(**more))
+    return lane.curves
+
+
+def windows_of(rows: Rows) -> torch.Tensor:
+    return rows.table[rows.first[:, None] + torch.arange(rows.steps)]
 
 
 def held_loss(net: nn.Module, held: Rows) -> float:
     with torch.inference_mode():
-        return float(nn.functional.binary_cross_entropy_with_logits(net(held.x), held.y))
+        return float(nn.functional.binary_cross_entropy_with_logits(net(held.table), held.y))
 
 
 def test_the_weights_of_the_best_epoch_are_the_ones_kept() -> None:
     net, fitted = Linear(), rows_of(60, 1)
     mixed = rows_of(60, 2)
-    held = Rows(mixed.x, torch.where(torch.arange(60) < 18, 1 - mixed.y, mixed.y), mixed.weight)
+    y_N = torch.where(torch.arange(60) < 18, 1 - mixed.y, mixed.y)
+    held = Rows.of(mixed.table, y_N, mixed.weight)
     curves = train(net, fitted, held, learning_rate=0.3, patience=7)
     losses = curves["val_loss"]
     best = int(np.argmin(losses))
@@ -107,7 +117,7 @@ def test_the_held_back_loss_is_weighted_and_never_smoothed() -> None:
     net = Linear()
     curves = train(net, rows_of(50, 1), held, max_epochs=1, label_smoothing=0.5)
     with torch.inference_mode():
-        p_N = torch.sigmoid(net(held.x)).numpy()
+        p_N = torch.sigmoid(net(held.table)).numpy()
     loss_N = -np.log(np.where(held.y.numpy() == 1, p_N, 1 - p_N))
     assert curves["val_loss"][0] == pytest.approx(np.average(loss_N, weights=weight_N), rel=1e-5)
 
@@ -124,25 +134,26 @@ def test_weight_decay_keeps_weights_small() -> None:
 def test_every_row_is_met_once_an_epoch_in_an_order_of_its_own() -> None:
     met: list[torch.Tensor] = []
 
-    class Witness(Linear):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if self.training:
-                met.append(x[:, 0].detach())
-            return super().forward(x)
+    class Witness(StackedMLP):
+        def backward(self, weights: Any, gradients: Any, known: Any, slope_MB: Any) -> None:
+            super().backward(weights, gradients, known, slope_MB)
+            # A batch that is not full is filled with rows of no weight.
+            met.append(known[0][0][0, slope_MB[0] != 0, 0])
 
-    fitted = rows_of(50, 1)
-    train(Witness(), fitted, rows_of(9, 2), max_epochs=2, batch_size=16)
+    net, fitted = Linear(), rows_of(50, 1)
+    stacked = Witness(net, 0.0, hidden=[])
+    train(net, fitted, rows_of(9, 2), max_epochs=2, batch_size=16, stacked=stacked)
     assert [len(batch) for batch in met] == [16, 16, 16, 2] * 2
     first, second = torch.cat(met[:4]), torch.cat(met[4:])
     for epoch in (first, second):
-        assert torch.equal(epoch.sort().values, fitted.x[:, 0].sort().values)
+        assert torch.equal(epoch.sort().values, fitted.table[:, 0].sort().values)
     assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("part", [0, 1], ids=["fitted", "held"])
 def test_a_loss_that_is_not_a_number_ends_the_loop_at_once(part: int) -> None:
     given, monitor = (rows_of(50, 1), rows_of(9, 2)), TrainingMonitor()
-    given[part].x[7, 1] = torch.nan
+    given[part].table[7, 1] = torch.nan
     curves = train(Linear(), *given, monitor=monitor)
     assert len(curves["train_loss"]) == 1
     assert monitor.should_stop
@@ -152,8 +163,8 @@ def test_a_loss_that_is_not_a_number_ends_the_loop_at_once(part: int) -> None:
 @pytest.mark.parametrize("file", ["mlp", "lstm"])
 def test_the_error_of_a_net_names_the_loss(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows = make_model(file), signal(80, seed=1)
-    inputs = type(model)._inputs  # type: ignore[attr-defined]
-    monkeypatch.setattr(type(model), "_inputs", lambda *given: inputs(*given) * np.nan)
+    table = type(model)._table  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(model), "_table", lambda *given: table(*given) * np.nan)
     monitor, rng = TrainingMonitor(), np.random.default_rng(0)
     with pytest.raises(ModelError, match=r"^loss is nan at epoch 0: training ended$"):
         model.fit(rows.take(slice(0, 60)), rows.take(slice(60, 80)), rng=rng, monitor=monitor)
@@ -182,13 +193,12 @@ def test_a_net_without_rows_to_stop_by_is_refused(file: str) -> None:
 def handed(monkeypatch: pytest.MonkeyPatch) -> list[Rows]:
     """Return a list that fills with the rows each net's loop is handed: fitted, held."""
     seen: list[Rows] = []
-    original = train_net
 
-    def spy(net: nn.Module, fitted: Rows, held: Rows, *rest: Any, **more: Any) -> Any:
-        seen.extend([fitted, held])
-        return original(net, fitted, held, *rest, **more)
+    def spy(stacked: Any, lanes: list[Lane], settings: LoopSettings) -> None:
+        seen.extend(rows for lane in lanes for rows in (lane.fitted, lane.held))
+        train_nets(stacked, lanes, settings)
 
-    monkeypatch.setattr(models.net, "train_net", spy)
+    monkeypatch.setattr(models.net, "train_nets", spy)
     return seen
 
 
@@ -210,9 +220,9 @@ def test_synthetic_rows_are_fitted_on_and_never_validated_on(file: str, handed: 
     fit_80(make_model(file, max_epochs=2), add_nines)
     fitted, held = handed
     assert (len(fitted), len(held)) == (67, 20)
-    assert (fitted.x[60:] == 9).all()
-    assert not (fitted.x[:60] == 9).any()
-    assert not (held.x == 9).any()
+    assert (windows_of(fitted)[60:] == 9).all()
+    assert not (windows_of(fitted)[:60] == 9).any()
+    assert not (windows_of(held) == 9).any()
     winners = fitted.y[:60] == 1
     mean_winner = fitted.weight[:60][winners].mean()
     assert torch.allclose(fitted.weight[60:], mean_winner)
@@ -222,10 +232,11 @@ def test_synthetic_rows_are_fitted_on_and_never_validated_on(file: str, handed: 
 def test_features_are_scaled_by_the_fitted_rows_alone(handed: list[Rows]) -> None:
     fit_80(make_model("mlp", max_epochs=1))
     fit_80(make_model("mlp", max_epochs=1), valid_shift=1e6)
-    assert torch.equal(handed[0].x, handed[2].x)
-    assert not torch.equal(handed[1].x, handed[3].x)
-    assert handed[0].x.mean(dim=0).abs().max() < 1e-5
-    assert (handed[0].x.std(dim=0, correction=0) - 1).abs().max() < 1e-5
+    fitted, held, fitted_again, held_again = (rows.table for rows in handed)
+    assert torch.equal(fitted, fitted_again)
+    assert not torch.equal(held, held_again)
+    assert fitted.mean(dim=0).abs().max() < 1e-5
+    assert (fitted.std(dim=0, correction=0) - 1).abs().max() < 1e-5
 
 
 def test_a_constant_feature_says_nothing_even_when_it_moves_later() -> None:
@@ -241,9 +252,8 @@ def test_a_constant_feature_says_nothing_even_when_it_moves_later() -> None:
 
 
 def test_a_window_holds_the_rows_up_to_its_own_and_the_first_stands_for_those_missing() -> None:
-    model = make_model("lstm", lookback=4)
     x_NF = np.arange(20, dtype=np.float32).reshape(10, 2)
-    windows_NLF = model._inputs(x_NF, x_NF[:0])  # type: ignore[attr-defined]
+    windows_NLF = windows(padded(x_NF, x_NF[:0], 4), 4)
     assert windows_NLF.shape == (10, 4, 2)
     for n in range(10):
         expected_LF = x_NF[[max(0, n - 3), max(0, n - 2), max(0, n - 1), n]]
@@ -252,23 +262,19 @@ def test_a_window_holds_the_rows_up_to_its_own_and_the_first_stands_for_those_mi
 
 @pytest.mark.parametrize("n_before", [1, 2, 3, 7])
 def test_rows_before_fill_the_first_windows(n_before: int) -> None:
-    model = make_model("lstm", lookback=4)
     x_NF = np.arange(40, dtype=np.float32).reshape(20, 2)
-    whole_NLF = model._inputs(x_NF, x_NF[:0])  # type: ignore[attr-defined]
-    later_NLF = model._inputs(x_NF[n_before:], x_NF[:n_before])  # type: ignore[attr-defined]
+    whole_NLF = windows(padded(x_NF, x_NF[:0], 4), 4)
+    later_NLF = windows(padded(x_NF[n_before:], x_NF[:n_before], 4), 4)
     assert np.array_equal(later_NLF, whole_NLF[n_before:])
 
 
-def test_windows_are_views_down_to_the_tensors_that_are_fitted(handed: list[Rows]) -> None:
+def test_windows_are_places_in_one_table(handed: list[Rows]) -> None:
     fit_80(make_model("lstm", lookback=10, max_epochs=1))
     fitted, held = handed
-    assert fitted.x.shape == (60, 10, 4)
-    assert fitted.x.stride()[:2] == (4, 4)
-    n_bytes = fitted.x.element_size() * 4
-    assert fitted.x.untyped_storage().nbytes() == (60 + 9) * n_bytes
-    assert held.x.untyped_storage().nbytes() == (20 + 9) * n_bytes
+    assert (len(fitted), fitted.steps, fitted.table.shape) == (60, 10, (60 + 9, 4))
+    assert held.table.shape == (20 + 9, 4)
     # The first held window looks back on the last fitted rows.
-    assert torch.equal(held.x[0, :9], fitted.x[-1, 1:])
+    assert torch.equal(windows_of(held)[0, :9], windows_of(fitted)[-1, 1:])
 
 
 def test_an_mlp_has_the_layers_it_was_asked_for() -> None:
