@@ -17,6 +17,7 @@ from market.bars import FloatArray
 from market.samples import IntArray, Samples
 from models.calibration import Calibration
 from models.monitor import TrainingMonitor
+from models.onnx_graph import FEATURES, OnnxGraph, add_answers
 
 Augment = Callable[[Any, Any], tuple[Any, Any]]
 """Takes features (2-D, or windows 3-D) and labels; returns them followed by synthetic rows."""
@@ -115,15 +116,23 @@ class Model(ABC):
         StoppedError
             If the monitor ended the fit.
         """
-        if len(np.unique(train.y_N)) < 2:
-            raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
+        self._open(train)
+        report = self._fit(train, valid, rng, monitor, augment)
+        self._close(train, monitor)
+        return report
+
+    def _open(self, train: Samples) -> None:
+        """Forget an earlier fit, and refuse rows that nothing can be learnt from."""
         self.names_F = ()
         self.calibration = Calibration.none()
-        report = self._fit(train, valid, rng, monitor, augment)
+        if len(np.unique(train.y_N)) < 2:
+            raise ModelError(f"{len(train)} training rows without both classes: nothing to learn")
+
+    def _close(self, train: Samples, monitor: TrainingMonitor) -> None:
+        """Make a fit that was not stopped the one that predicts."""
         if monitor.should_stop:
             raise StoppedError(monitor.stop_reason)
         self.names_F = train.names_F
-        return report
 
     @abstractmethod
     def _fit(
@@ -196,6 +205,33 @@ class Model(ABC):
 
     @abstractmethod
     def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray: ...
+
+    def to_onnx(self) -> bytes:
+        """Return the model as an ONNX file: raw features in, calibrated probabilities out.
+
+        It takes ``features``, float64 (n_rows, n_features), or, for a model that looks back,
+        windows that end with the row asked about (n_rows, context_rows + 1, n_features); it gives
+        ``probabilities``, float64 (n_rows, 2), as `predict_proba`.
+
+        Raises
+        ------
+        NotFittedError
+            Before a fit.
+        ModelError
+            If this kind of model has no ONNX form.
+        """
+        self._check_fitted()
+        graph = OnnxGraph()
+        log_odds = self._onnx_log_odds(graph, FEATURES)
+        add_answers(graph, log_odds, self.log_odds_shift, self.calibration)
+        window = [self.context_rows + 1] if self.context_rows else []
+        notes = {"kind": self.name, "features": self.names_F, "lookback_rows": self.context_rows}
+        return graph.serialised(shape=["n_rows", *window, len(self.names_F)], notes=notes)
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        """Add what `_log_odds` does; return the name of its result, float64 (n_rows, 1)."""
+        del graph, features
+        raise ModelError(f"{self.name} has no ONNX form")
 
     def importance(self) -> dict[str, float] | None:
         """Return each feature's share of what the model uses (sums to 1), or None if undefined."""

@@ -12,6 +12,7 @@ from market.samples import Samples
 from models.base import Augment, FitReport, Model
 from models.monitor import TrainingMonitor
 from models.null_models import LogisticRegression
+from models.onnx_graph import OnnxGraph
 from models.xgb import XGBoost
 
 
@@ -98,10 +99,24 @@ class Council(Model):
     def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray:
         # Sums round by memory order, and a table may come in any.
         x_NF = np.ascontiguousarray(x_NF)
-        limit = float(np.log1p(-self.clip) - np.log(self.clip))
+        limit = self._limit
         members_MN = [one.raw_log_odds(x_NF, context_NF) for one in self.members.values()]
         mean_N: FloatArray = np.clip(members_MN, -limit, limit).mean(axis=0)
         return mean_N
+
+    @property
+    def _limit(self) -> float:
+        return float(np.log1p(-self.clip) - np.log(self.clip))
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        members = [one._onnx_log_odds(graph, features) for one in self.members.values()]
+        shift_M = np.array([one.log_odds_shift for one in self.members.values()])
+        together = graph.node("Concat", *members, attributes={"axis": 1})
+        corrected = graph.node("Add", together, graph.constant(shift_M))
+        limit = self._limit
+        clipped = graph.node("Clip", corrected, graph.constant(-limit), graph.constant(limit))
+        n_members = len(members)
+        return graph.linear(clipped, np.full((n_members, 1), 1 / n_members), np.zeros(1))
 
     def _importance(self) -> FloatArray:
         shares = [one.importance() or {} for one in self.members.values()]

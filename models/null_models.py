@@ -19,6 +19,7 @@ from models.base import (
     prior_shift,
 )
 from models.monitor import TrainingMonitor
+from models.onnx_graph import OnnxGraph
 
 WEIGHTS = "linear.safetensors"
 
@@ -46,6 +47,9 @@ class MajorityClass(Model):
     def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray:
         del context_NF
         return np.zeros(len(x_NF))
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        return graph.linear(features, np.zeros((len(self.names_F), 1)), np.zeros(1))
 
     def _save_weights(self, folder: Path) -> None:
         """Nothing beyond the log-odds that ``model.json`` holds."""
@@ -103,6 +107,11 @@ class LogisticRegression(Model):
         scaled_NF = Scaler(linear["mean"], linear["scale"])(x_NF)
         log_odds_N: FloatArray = scaled_NF @ linear["slope"] + linear["intercept"][0]
         return log_odds_N
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        linear = self._linear
+        scaled = graph.standardised(features, linear["mean"], linear["scale"])
+        return graph.linear(scaled, linear["slope"][:, None], linear["intercept"])
 
     def _importance(self) -> FloatArray:
         size_F: FloatArray = np.abs(self._linear["slope"])

@@ -1,5 +1,9 @@
 """XGBoost, strongly regularised, watched round by round."""
 
+import atexit
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from market.bars import FloatArray
-from market.samples import Samples
+from market.samples import IntArray, Samples
 from models.base import (
     Augment,
     FitReport,
@@ -19,8 +23,11 @@ from models.base import (
     prior_shift,
 )
 from models.monitor import TrainingMonitor
+from models.onnx_graph import OnnxGraph
+from models.onnx_trees import Trees, add_trees
 
 WEIGHTS = "booster.ubj"
+SIDES = ("left", "right")
 
 
 class XGBoost(Model):
@@ -35,6 +42,8 @@ class XGBoost(Model):
         Rounds without a better validation log-loss before the fit ends; None never stops early.
     early_stopping_min_rows : int
         Below so many training rows nothing is held back: the tail would be too small to judge by.
+    max_bin : int
+        Most bins that the values of a feature are put into, at least 2.
     """
 
     name = "XGBoost"
@@ -62,6 +71,7 @@ class XGBoost(Model):
         reg_lambda: float,
         early_stopping_rounds: int | None,
         early_stopping_min_rows: int,
+        max_bin: int = 256,
     ) -> None:
         super().__init__(
             n_estimators=n_estimators,
@@ -74,9 +84,11 @@ class XGBoost(Model):
             reg_lambda=reg_lambda,
             early_stopping_rounds=early_stopping_rounds,
             early_stopping_min_rows=early_stopping_min_rows,
+            max_bin=max_bin,
         )
         check_at_least("n_estimators", n_estimators, 1)
         check_at_least("max_depth", max_depth, 1)
+        check_at_least("max_bin", max_bin, 2)
         check_share("learning_rate", learning_rate, closed=True)
         check_share("subsample", subsample, closed=True)
         check_share("colsample_bytree", colsample_bytree, closed=True)
@@ -102,12 +114,11 @@ class XGBoost(Model):
         import xgboost
 
         x_MF, y_M, weight_M = augmented_rows(train.x_NF, train.y_N, train.weight_N, augment)
-        fitted = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1)
+        fitted = _binned(x_MF, y_M, weight_M, self.hyperparameters["max_bin"])
         watched = [(fitted, "train")]
         if valid is not None:
-            held = xgboost.QuantileDMatrix(
-                valid.x_NF, valid.y_N, weight=valid.weight_N, ref=fitted, nthread=1
-            )
+            # Not in bins: that would take longer than the rounds that are saved.
+            held = xgboost.DMatrix(valid.x_NF, valid.y_N, weight=valid.weight_N, nthread=1)
             watched.append((held, "val"))
         curves: dict[str, list[float]] = {}
         self._booster = xgboost.train(
@@ -150,6 +161,10 @@ class XGBoost(Model):
         margin_N = self._booster.inplace_predict(x_NF, predict_type="margin")
         return np.asarray(margin_N, dtype=np.float64)
 
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        learner = json.loads(self._booster.save_raw("json"))["learner"]
+        return graph.float64(add_trees(graph, features, _trees(learner)))
+
     def _importance(self) -> FloatArray:
         gains = self._booster.get_score(importance_type="total_gain")
         return np.array([gains.get(f"f{f}", 0.0) for f in range(len(self.names_F))])
@@ -161,6 +176,55 @@ class XGBoost(Model):
         import xgboost
 
         self._booster = xgboost.Booster(params={"nthread": 1}, model_file=folder / WEIGHTS)
+
+
+# Rows in bins and what they are of, for the steps of a strength path and the members of a council:
+# putting rows into bins takes as long as forty rounds on them.
+_last_binned: dict[tuple[bytes, int], Any] = {}
+
+
+def _binned(x_MF: FloatArray, y_M: IntArray, weight_M: FloatArray, max_bin: int) -> Any:
+    """Return rows in bins; those of the last call again if the rows are the same ones."""
+    import xgboost
+
+    content = hashlib.sha256()
+    for array in (x_MF, y_M, weight_M):
+        content.update(repr((array.shape, array.dtype)).encode())
+        content.update(np.ascontiguousarray(array).data)
+    key = content.digest(), max_bin
+    binned = _last_binned.get(key)
+    if binned is None:
+        binned = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1, max_bin=max_bin)
+        if not _last_binned:
+            # What XGBoost has made must go before XGBoost does.
+            atexit.register(_last_binned.clear)
+        _last_binned.clear()
+        _last_binned[key] = binned
+    return binned
+
+
+def _trees(learner: Mapping[str, Any]) -> Trees:
+    """Return the trees of XGBoost's own description of itself, its base score in the first."""
+    trees = learner["gradient_booster"]["model"]["trees"]
+    first_T = np.cumsum([0, *(len(tree["left_children"]) for tree in trees)])
+    first_K = np.repeat(first_T[:-1], np.diff(first_T))
+    children = (np.concatenate([tree[f"{side}_children"] for tree in trees]) for side in SIDES)
+    left_K, right_K = (np.where(child_K < 0, -1, child_K + first_K) for child_K in children)
+    # What a split compares with is, at a leaf, what the leaf adds.
+    value_K = np.concatenate([tree["split_conditions"] for tree in trees]).astype(np.float32)
+    # XGBoost adds tree after tree to the margin of the base score.
+    base_score = np.float32(json.loads(learner["learner_model_param"]["base_score"].strip("[]")))
+    weight_K = value_K.copy()
+    weight_K[: first_T[1]] += -np.log(1 / base_score - 1)
+    return Trees(
+        root_T=first_T[:-1],
+        left_K=left_K,
+        right_K=right_K,
+        feature_K=np.concatenate([tree["split_indices"] for tree in trees]),
+        threshold_K=value_K,
+        strict=True,
+        weight_KW=weight_K[:, None],
+    )
 
 
 def _watcher(monitor: TrainingMonitor, curves: dict[str, list[float]]) -> Any:

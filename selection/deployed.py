@@ -18,13 +18,15 @@ from selection.signals import BarSignals
 
 if TYPE_CHECKING:
     from models.base import Model
+    from models.onnx_model import OnnxModel
 
 
 class DeployedModels:
     """The models of one deployment manifest, by symbol; made by `from_manifest`.
 
     Loading runs no code from the files. A model is opened when it is first asked for, from the very
-    bytes that are checked, once more, right then; it stays in memory.
+    bytes that are checked, once more, right then; it stays in memory. It is opened as ONNX where
+    the manifest names that, and needs nothing then of what it was trained with.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ class DeployedModels:
         self.manifest = manifest
         self.folder = folder
         self.refused = refused
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, Model | OnnxModel] = {}
 
     @classmethod
     def from_manifest(cls, path: str | Path, *, skip_broken: bool = False) -> Self:
@@ -109,7 +111,8 @@ class DeployedModels:
     ) -> FloatArray:
         """Return the probabilities of losing and winning, shape (n_rows, 2).
 
-        A net's answer to a row may differ in the seventh digit with the other rows of the call.
+        A net's answer to a row may differ in the seventh digit with the other rows of the call,
+        and that of a model opened as ONNX by as much from the model that was trained.
 
         Parameters
         ----------
@@ -130,18 +133,14 @@ class DeployedModels:
         DataError
             If the features cannot be used.
         """
-        model = self._model(symbol)
+        model = self._models.get(symbol) or self._model(symbol)
         x_NF = feature_rows(symbol, features, model.names_F)
-        given = x_NF[:0] if context is None else context
-        context_NF = feature_rows(f"{symbol}, context", given, model.names_F)
-        wanted = model.context_rows
-        if len(context_NF) < wanted and not allow_cold_start:
-            found = f" ({len(context_NF)} were given)" if len(context_NF) else ""
-            raise DeploymentError(
-                f"{symbol}: {model.name} looks back {wanted} rows{found}; give context= with the "
-                f'features of the {wanted} events before (lookback_rows("{symbol}")), or '
-                "allow_cold_start=True"
-            )
+        if context is None:
+            context_NF = x_NF[:0]
+        else:
+            context_NF = feature_rows(f"{symbol}, context", context, model.names_F)
+        if len(context_NF) < model.context_rows and not allow_cold_start:
+            raise DeploymentError(_rows_missing(symbol, model, len(context_NF)))
         return model.predict_proba(x_NF, context_NF)
 
     def predict_bars(
@@ -184,6 +183,7 @@ class DeployedModels:
         closed = closed_bars(symbol, bars, length=length, now=now)
         _check_history(closed, definition)
         found = definition.decisions(closed)
+        x_NF = feature_rows(symbol, found.x_NF, model.names_F)
         # The events that a settled one looks back on must be settled themselves.
         first_settled = int(np.argmax(found.settled_N)) if found.settled_N.any() else len(found)
         return BarSignals(
@@ -192,12 +192,12 @@ class DeployedModels:
             threshold=float(threshold),
             t0_N=found.t0_N,
             direction_N=found.direction_N,
-            p_win_N=model.predict_proba(found.x_NF)[:, 1],
+            p_win_N=model.predict_proba(x_NF)[:, 1],
             settled_N=np.arange(len(found)) >= first_settled + model.context_rows,
             closed_at=closed.close_time_T[-1],
         )
 
-    def _model(self, symbol: str) -> "Model":
+    def _model(self, symbol: str) -> "Model | OnnxModel":
         selection = self.selection(symbol)
         if selection["selected_model"] is None:
             raise DeploymentError(f"{symbol}: no model is deployed: {selection['reason']}")
@@ -222,6 +222,16 @@ class DeployedModels:
         if definition.features.names != self._model(symbol).names_F:
             raise DeploymentError(f"{symbol}: this version makes other features than the model's")
         return definition
+
+
+def _rows_missing(symbol: str, model: "Model | OnnxModel", n_given: int) -> str:
+    wanted = model.context_rows
+    found = f" ({n_given} were given)" if n_given else ""
+    return (
+        f"{symbol}: {model.name} looks back {wanted} rows{found}; give context= with the "
+        f'features of the {wanted} events before (lookback_rows("{symbol}")), or '
+        "allow_cold_start=True"
+    )
 
 
 def _check_history(closed: Bars, definition: Definition) -> None:

@@ -13,6 +13,7 @@ from selection.manifest import validate_manifest
 
 if TYPE_CHECKING:
     from models.base import Model
+    from models.onnx_model import OnnxModel
 
 DESCRIPTION = "model.json"
 DIGITS_SHOWN = 12
@@ -65,6 +66,7 @@ def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[st
     """
     try:
         artifact_root(symbol, selection)
+        _onnx_entry(symbol, selection)
     except DeploymentError as error:
         return [str(error)]
     refused = []
@@ -76,34 +78,63 @@ def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[st
     return refused
 
 
-def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Model":
+def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Model | OnnxModel":
     """Load a selection's model from exactly the bytes that were checked.
 
-    The bytes of the files that the manifest names, and of no others, are read once, checked, and
-    put into a folder of our own for the loader: what changes in the deploy folder meanwhile, or
-    lies there beside them, is never opened.
+    From its ONNX form, where the manifest names one, else as it was saved. The bytes of the files
+    that it needs are read once and checked: what changes in the deploy folder meanwhile, or lies
+    there beside them, is never opened.
 
     Raises
     ------
     DeploymentError
         If a file or the model in it is not what the manifest says, or this version cannot open it.
     """
+    root = artifact_root(symbol, selection)
+    entry = _onnx_entry(symbol, selection)
+    model: Model | OnnxModel
+    if entry is None:
+        model = _open_saved(folder, symbol, selection, root)
+    else:
+        model = _open_onnx(symbol, entry["path"], _verified_bytes(folder, symbol, entry))
+    if model.name != selection["selected_model"]:
+        raise DeploymentError(
+            f"{symbol}: {root} holds a {model.name}, the manifest says "
+            f"{selection['selected_model']}"
+        )
+    _check_features(symbol, selection, model)
+    return model
+
+
+def _open_onnx(symbol: str, path: str, content: bytes) -> "OnnxModel":
+    from models.base import ModelError
+    from models.onnx_model import OnnxModel
+
+    try:
+        return OnnxModel(content)
+    except ModelError as error:
+        raise DeploymentError(f"{symbol}: {path} cannot be opened: {error}") from error
+
+
+def _open_saved(
+    folder: Path, symbol: str, selection: Mapping[str, Any], root: PurePosixPath
+) -> "Model":
     from safetensors import SafetensorError
 
     from models.store import load_model
 
-    root = artifact_root(symbol, selection)
     contents = {
         PurePosixPath(entry["path"]).relative_to(root): _verified_bytes(folder, symbol, entry)
         for entry in selection["artifacts"]
     }
+    # The loader is given a folder of our own.
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         for place, content in contents.items():
             target = Path(scratch, place)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         try:
-            model = load_model(Path(scratch))
+            return load_model(Path(scratch))
         except (
             RuntimeError,
             ValueError,
@@ -116,13 +147,6 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
             raise DeploymentError(
                 f"{symbol}: {root} cannot be opened by this version: {finding}"
             ) from error
-    if model.name != selection["selected_model"]:
-        raise DeploymentError(
-            f"{symbol}: {root} holds a {model.name}, the manifest says "
-            f"{selection['selected_model']}"
-        )
-    _check_features(symbol, selection, model)
-    return model
 
 
 def artifact_root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
@@ -145,6 +169,19 @@ def artifact_root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
     if astray is not None:
         raise DeploymentError(f"{symbol}: {astray} lies outside {root}, where {model} is")
     return root
+
+
+def _onnx_entry(symbol: str, selection: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the file that holds the model as ONNX, where the manifest names one."""
+    onnx = selection.get("onnx")
+    if onnx is None:
+        return None
+    for entry in selection["artifacts"]:
+        if entry["path"] == onnx["path"]:
+            return dict(entry)
+    raise DeploymentError(
+        f"{symbol}: the manifest names {onnx['path']} as ONNX, but not among the artifacts"
+    )
 
 
 def _verified_bytes(folder: Path, symbol: str, entry: Mapping[str, Any]) -> bytes:
@@ -177,7 +214,7 @@ def _verified_bytes(folder: Path, symbol: str, entry: Mapping[str, Any]) -> byte
     return content
 
 
-def _check_features(symbol: str, selection: Mapping[str, Any], model: "Model") -> None:
+def _check_features(symbol: str, selection: Mapping[str, Any], model: "Model | OnnxModel") -> None:
     named = tuple(selection.get("features", {}).get("names", model.names_F))
     if named == model.names_F:
         return

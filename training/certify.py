@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from market.splits import Holdout
-from models.store import load_model
+from models.base import Model
+from models.onnx_model import OnnxModel
 from selection import ModelSelector
 from selection.certified import COUNCIL, as_judged
-from selection.deployed_files import artifact_root
+from selection.deployed_files import artifact_root, open_model
 from selection.evidence import mean_interval
 from selection.holdout_ledger import HoldoutLedger, Opening, in_words
 from selection.manifest import store_artifacts
@@ -24,6 +25,7 @@ from selection.metrics import (
 )
 from selection.overlap import Overlaps
 from selection.selector import nothing_selected
+from training.onnx_form import write_onnx
 from training.prepare import Prepared
 from training.result import Payoff, features_digest, window
 
@@ -127,6 +129,8 @@ def deployable(
 ) -> dict[str, Any]:
     """Store the chosen model's files, and only then open its holdout, which is written down first.
 
+    The files include the model's ONNX form. The holdout judges what a deployer opens from them.
+
     Parameters
     ----------
     selection, result : mapping
@@ -139,24 +143,24 @@ def deployable(
     Raises
     ------
     OSError, ValueError
-        If the files cannot be stored, or the ledger cannot be read or written.
+        If the ONNX form cannot be made or answers otherwise, the files cannot be stored or opened,
+        or the ledger cannot be read or written.
     """
-    symbol, model = result["symbol"], result["model_name"]
-    artifacts = store_artifacts(model_folder, deploy_folder, symbol, model)
-    artifact = deploy_folder / artifact_root(symbol, {**selection, "artifacts": artifacts})
+    symbol = result["symbol"]
+    stored = _stored(selection, result, prepared, model_folder, deploy_folder)
     holdout = prepared.holdout
     windows = {**result["windows"], "holdout": window(holdout.samples) if holdout else NO_HOLDOUT}
     scores: dict[str, Any] | str = SEALED if holdout else NO_HOLDOUT
     if holdout and look:
         opening = _opening(result, windows["holdout"], look)
         openings = HoldoutLedger(deploy_folder / LEDGER).record(opening)
+        model = open_model(deploy_folder, symbol, stored)
         scores = {
-            **score_holdout(holdout, artifact, base_rate=_base_rate(prepared), payoff=payoff),
+            **score_holdout(holdout, model, base_rate=_base_rate(prepared), payoff=payoff),
             "openings": {**asdict(openings), "in_words": in_words(openings)},
         }
     return {
-        **selection,
-        "artifacts": artifacts,
+        **stored,
         "windows": windows,
         "test": _against_no_skill(result, "test_metrics", "test"),
         "out_of_fold": _against_no_skill(result, "out_of_fold", "out_of_fold"),
@@ -167,16 +171,28 @@ def deployable(
     }
 
 
-def score_holdout(
-    holdout: Holdout, artifact: Path, *, base_rate: float, payoff: Payoff
+def _stored(
+    selection: Result, result: Result, prepared: Prepared, model_folder: Path, deploy_folder: Path
 ) -> dict[str, Any]:
-    """Score the deployed artifact on rows that no rule has read.
+    """Return the selection with its artifacts, the ONNX form among them."""
+    symbol, model = result["symbol"], result["model_name"]
+    onnx = write_onnx(model_folder, prepared.split.development.x_NF)
+    artifacts = store_artifacts(model_folder, deploy_folder, symbol, model)
+    stored = {**selection, "artifacts": artifacts}
+    path = artifact_root(symbol, stored) / onnx["path"]
+    return {**stored, "onnx": {**onnx, "path": path.as_posix()}}
+
+
+def score_holdout(
+    holdout: Holdout, model: Model | OnnxModel, *, base_rate: float, payoff: Payoff
+) -> dict[str, Any]:
+    """Score a deployed model on rows that no rule has read.
 
     Parameters
     ----------
     holdout : Holdout
-    artifact : Path
-        Folder of the saved model.
+    model : Model or OnnxModel
+        As a deployer opens it.
     base_rate : float
         Share of wins among development rows: what no skill would answer.
     payoff : Payoff
@@ -189,7 +205,7 @@ def score_holdout(
         ``expectancy``.
     """
     rows = holdout.samples
-    p_N = load_model(artifact).predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
+    p_N = model.predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
     overlaps = Overlaps(rows.t0_N, rows.t1_N)
     right_N = ((p_N >= 0.5) == (rows.y_N == 1)).astype(np.float64)
     gain_N = log_losses(rows.y_N, np.full(len(rows), base_rate)) - log_losses(rows.y_N, p_N)

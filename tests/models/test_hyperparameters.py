@@ -30,6 +30,7 @@ REFUSED: dict[str, dict[str, tuple[Any, ...]]] = {
         "reg_lambda": (-0.1,),
         "early_stopping_rounds": (0,),
         "early_stopping_min_rows": (-1,),
+        "max_bin": (1,),
     },
     "council": {
         "c_rows": (0.0, math.nan),

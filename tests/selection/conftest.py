@@ -81,6 +81,24 @@ def deployment(tables, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def onnx_deployment(deployment, tmp_path_factory):
+    """The same models, each with its ONNX form: the manifest's path."""
+    folder = tmp_path_factory.mktemp("onnx")
+    manifest = json.loads(deployment.read_text())
+    for symbol in KINDS:
+        entry, model = manifest["selections"][symbol], original_model(deployment, symbol)
+        model.save(folder / symbol)
+        (folder / symbol / "model.onnx").write_bytes(model.to_onnx())
+        files = store_artifacts(folder / symbol, folder / "deploy", symbol, model.name)
+        (path,) = (one["path"] for one in files if one["path"].endswith(".onnx"))
+        named = {"path": path, "input": "features", "output": "probabilities", "shape": [None, 57]}
+        entry |= {"artifacts": files, "onnx": {**named, "lookback_rows": model.context_rows}}
+    path = folder / "deploy" / "manifest.json"
+    ModelSelector().save_deployment_manifest(manifest["selections"], path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def deployed(deployment):
     return DeployedModels.from_manifest(deployment)
 
@@ -90,6 +108,13 @@ def copied(deployment, tmp_path):
     """A copy to spoil: the manifest's path."""
     shutil.copytree(deployment.parent, tmp_path / "deploy")
     return tmp_path / "deploy" / deployment.name
+
+
+@pytest.fixture
+def onnx_copied(onnx_deployment, tmp_path):
+    """A copy with ONNX forms to spoil: the manifest's path."""
+    shutil.copytree(onnx_deployment.parent, tmp_path / "deploy")
+    return tmp_path / "deploy" / onnx_deployment.name
 
 
 def weights_of(path, symbol="EURUSD"):

@@ -14,8 +14,11 @@ import pytest
 
 import training.certify
 from market.splits import Holdout, Split, WalkForward
+from models.onnx_graph import add_answers
+from models.onnx_model import OnnxModel
 from models.store import load_model
 from selection import ModelSelector
+from selection.deployed_files import open_model
 from selection.evidence import mean_interval
 from selection.holdout_ledger import REAL_MARKET, HoldoutLedger
 from selection.json_safe import to_json_safe
@@ -102,9 +105,8 @@ def test_the_saved_artifact_is_scored_on_the_sealed_rows_with_their_context(
     split, holdout = divided()
     model = make_model(file, **({"max_epochs": 2} if file == "lstm" else {}))
     train_task(task(split, tmp_path, model, calibrates=True))
-    scores = score_holdout(holdout, tmp_path / model.name, base_rate=0.6, payoff=PAYOFF)
-
     saved, rows = load_model(tmp_path / model.name), holdout.samples
+    scores = score_holdout(holdout, saved, base_rate=0.6, payoff=PAYOFF)
     p_N = saved.predict_proba(rows.x_NF, holdout.context_NF)[:, 1]
     cold_N = saved.predict_proba(rows.x_NF)[:, 1]
     assert np.array_equal(p_N, cold_N) is (file == "logistic")
@@ -118,10 +120,10 @@ def test_the_saved_artifact_is_scored_on_the_sealed_rows_with_their_context(
 def test_every_figure_of_the_holdout_comes_with_its_interval(tmp_path: Path) -> None:
     split, holdout = divided()
     train_task(task(split, tmp_path, make_model("logistic")))
-    folder = tmp_path / "LogisticRegression"
-    scores = score_holdout(holdout, folder, base_rate=0.6, payoff=PAYOFF)
+    model = load_model(tmp_path / "LogisticRegression")
+    scores = score_holdout(holdout, model, base_rate=0.6, payoff=PAYOFF)
     rows, overlaps = holdout.samples, Overlaps(holdout.samples.t0_N, holdout.samples.t1_N)
-    p_N = load_model(folder).predict_proba(rows.x_NF)[:, 1]
+    p_N = model.predict_proba(rows.x_NF)[:, 1]
     right_N = ((p_N >= 0.5) == (rows.y_N == 1)).astype(float)
     gain_N = log_losses(rows.y_N, np.full(30, 0.6)) - log_losses(rows.y_N, p_N)
     intervals = scores["intervals"]
@@ -137,14 +139,12 @@ def test_every_figure_of_the_holdout_comes_with_its_interval(tmp_path: Path) -> 
 def test_labels_that_overlap_make_the_intervals_wider(tmp_path: Path) -> None:
     split, holdout = divided()
     train_task(task(split, tmp_path, make_model("logistic")))
-    widths = []
+    model, widths = load_model(tmp_path / "LogisticRegression"), []
     for label_bars in (1, 10):
         rows = holdout.samples
         longer = replace(rows, t1_N=rows.t0_N + label_bars * HOUR)
         spread = replace(holdout, samples=longer)
-        scores = score_holdout(
-            spread, tmp_path / "LogisticRegression", base_rate=0.6, payoff=PAYOFF
-        )
+        scores = score_holdout(spread, model, base_rate=0.6, payoff=PAYOFF)
         low, high = scores["intervals"]["log_loss_gain"]
         widths.append(high - low)
     assert widths[1] > 2 * widths[0]
@@ -156,9 +156,9 @@ def test_a_chosen_model_is_stored_and_the_stored_copy_is_what_the_holdout_judges
     split, holdout = divided()
     entry, chosen = deploy(), chosen_result(split, tmp_path)
     stored = [tmp_path / "deploy" / file["path"] for file in entry["artifacts"]]
-    assert [path.name for path in stored] == ["linear.safetensors", "model.json"]
-    rate = float(split.development.y_N.mean())
-    judged = score_holdout(holdout, stored[0].parent, base_rate=rate, payoff=PAYOFF)
+    assert [path.name for path in stored] == ["linear.safetensors", "model.json", "model.onnx"]
+    rate, opened = float(split.development.y_N.mean()), OnnxModel(stored[2].read_bytes())
+    judged = score_holdout(holdout, opened, base_rate=rate, payoff=PAYOFF)
     assert {**entry["holdout"], "openings": None} == {**judged, "openings": None}
     assert entry["windows"]["holdout"]["rows"] == 30
     assert entry["windows"]["test"] == chosen["windows"]["test"]
@@ -168,6 +168,41 @@ def test_a_chosen_model_is_stored_and_the_stored_copy_is_what_the_holdout_judges
     assert entry["test"]["no_skill"] == chosen["no_skill"]["test"]
     assert entry["decision_threshold"] == 0.55
     assert entry["selected_model"] == "LogisticRegression"
+
+
+def test_the_onnx_form_of_a_chosen_model_is_listed_and_described(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    entry = deploy()
+    onnx = entry["onnx"]
+    assert onnx["path"] == entry["artifacts"][2]["path"]
+    assert (onnx["input"], onnx["output"], onnx["shape"]) == (
+        "features",
+        "probabilities",
+        [None, 4],
+    )
+    assert (onnx["lookback_rows"], onnx["opset"]) == (0, {"ai.onnx": 13, "ai.onnx.ml": 2})
+    assert 0 <= onnx["largest_difference"] < 1e-12
+    assert onnx["rows_compared"] == len(divided()[0].development) + 6
+    opened, saved = (
+        open_model(tmp_path / "deploy", "EURUSD", {**entry, "features": {}, **changed})
+        for changed in ({}, {"onnx": None})
+    )
+    assert (type(opened), saved.name) == (OnnxModel, "LogisticRegression")
+    x_NF = divided()[0].development.x_NF
+    assert np.allclose(opened.predict_proba(x_NF), saved.predict_proba(x_NF), rtol=0, atol=1e-12)
+
+
+def test_a_model_whose_onnx_form_answers_otherwise_is_not_deployed(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "models.base.add_answers",
+        lambda graph, name, shift, calibration: add_answers(graph, name, shift + 1e-3, calibration),
+    )
+    with pytest.raises(ValueError, match=r"answers 0.* where the model answers 0.*at most; report"):
+        deploy()
+    assert not (tmp_path / "deploy").exists()
 
 
 def test_an_opening_is_on_record_with_what_identifies_it(deploy: Deploy, tmp_path: Path) -> None:
@@ -207,11 +242,11 @@ def test_the_opening_is_written_down_before_a_score_is_computed(
 ) -> None:
     on_record = []
 
-    def loads(folder: Path) -> Any:
+    def opens(*asked: Any) -> Any:
         on_record.append(len(HoldoutLedger(tmp_path / "deploy" / LEDGER).recorded()))
-        return load_model(folder)
+        return open_model(*asked)
 
-    monkeypatch.setattr(training.certify, "load_model", loads)
+    monkeypatch.setattr(training.certify, "open_model", opens)
     deploy()
     assert on_record == [1]
 
@@ -226,8 +261,8 @@ def test_a_ledger_that_cannot_be_read_keeps_the_holdout_closed(
         ledger.mkdir()
     else:
         ledger.write_bytes(content)
-    scored: list[Path] = []
-    monkeypatch.setattr(training.certify, "load_model", scored.append)
+    scored: list[Any] = []
+    monkeypatch.setattr(training.certify, "open_model", lambda *asked: scored.append(asked))
     with pytest.raises((ValueError, OSError), match=LEDGER):
         deploy()
     assert scored == []
