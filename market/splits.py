@@ -135,7 +135,8 @@ class WalkForward:
         if n_holdout:
             # A label that the holdout's bars decide would carry them into training and selection.
             known_N = _decided_before(samples, n_before, embargo)
-            sealed = samples.take(slice(n_before, n_rows))
+            # Copied, or these rows would hold all others in memory.
+            sealed = samples.take(np.arange(n_before, n_rows))
             holdout = Holdout(sealed, samples.x_NF[:n_before].copy())
         # A copy: nothing reachable from the split leads to the sealed rows.
         development = samples.take(known_N)

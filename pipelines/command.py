@@ -1,6 +1,7 @@
 """Runs a Hydra-configured command: one line per configuration error, documented exit codes."""
 
 import difflib
+import gc
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from tracking.failures import without_password
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Groups whose options set keys anywhere.
-PRESETS = ("experiment", "debug")
+PRESETS = ("experiment", "debug", "preset")
 MOST_LISTED = 24
 
 ALL_TRAINED = 0
@@ -55,6 +56,9 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
     except KeyboardInterrupt:
         print("interrupted; results that were finished stay in the output folder", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:
+        # Or a last collection looks at all that is about to go anyway: two seconds after a run.
+        gc.freeze()
     sys.exit(worst)
 
 

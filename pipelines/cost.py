@@ -3,13 +3,17 @@
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psutil import Process
 
 FITS = ("fit", "walk_forward", "augmentation")
 
 
 class RunCost:
-    """Measures a run from its construction on, worker processes included once they have ended."""
+    """Measures a run from its construction on, the processes it started included."""
 
     def __init__(self) -> None:
         self._wall_s = time.monotonic()
@@ -36,10 +40,11 @@ class RunCost:
                 for part in FITS:
                     totals[part] += seconds[part]
         parts = {part: sum(totals[part] for totals in by_model.values()) for part in FITS}
-        children_s = _children_s() - self._children_s
         fits_s = sum(parts.values())
-        # Where the system does not tell what ended children used, their fits stand for them.
-        workers_s = children_s if children_s > 0 or os.name == "posix" else fits_s
+        workers_s = _children_s() - self._children_s
+        if os.name != "posix":
+            # Nothing is told of children that have ended: their fits stand for them.
+            workers_s = max(workers_s, fits_s)
         total_s = time.process_time() - self._process_s + workers_s
         return {
             "wall_seconds": time.monotonic() - self._wall_s,
@@ -55,5 +60,18 @@ class RunCost:
 
 
 def _children_s() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+    """Return the CPU seconds of all processes below this one, ended or not."""
+    import psutil
+
+    this = psutil.Process()
+    spent_s = _ended_children_s(this)
+    for child in this.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            spent_s += times.user + times.system + _ended_children_s(child)
+    return spent_s
+
+
+def _ended_children_s(process: "Process") -> float:
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)

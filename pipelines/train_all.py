@@ -1,9 +1,12 @@
 """Bars in, deployment manifest out: ``python -m pipelines.train_all``."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from pipelines.command import run_command
+
+_log = logging.getLogger(__name__)
 
 
 def train_all(conf: Mapping[str, Any]) -> int:
@@ -15,6 +18,14 @@ def train_all(conf: Mapping[str, Any]) -> int:
     from pipelines.settings import train_settings
 
     settings = train_settings(conf)
+    # Said before anything slow, so that a wrong folder or choice is seen at once.
+    n_symbols, place = len(settings.symbols), conf["data"].get("dir", "a simulated market")
+    _log.info("reading %d symbol%s from %s", n_symbols, "s" * (n_symbols != 1), place)
+
+    from training.engine import available_cores, prepare_workers
+
+    augments = settings.augmentation != "none"
+    prepare_workers(settings.workers or available_cores(), augments=augments)
 
     from pipelines.training_run import TrainingRun
 

@@ -1,14 +1,17 @@
 """One run of train_all: prepare, train, select, certify, report, in that order."""
 
-import hashlib
-import json
+import gc
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from market.sample_files import map_samples
 from market.simulate import SimulatedMarket
 from models.base import Model
 from pipelines import outcome, records
@@ -26,6 +29,7 @@ from pipelines.descriptions import registered_page, run_page
 from pipelines.display import TrainingDisplay
 from pipelines.finalists import reseeded
 from pipelines.preparation import Preparation, prepare_symbols
+from pipelines.run_digest import digest, without_places
 from pipelines.run_record import exit_code, symbol_records
 from pipelines.settings import TrainSettings
 from pipelines.writable import writable_folder
@@ -35,13 +39,11 @@ from selection.certified import COUNCIL
 from selection.out_of_fold import OutOfFold
 from tracking.records import LoggedModel, Status
 from training.engine import Finished, Step, available_cores, run_tasks
+from training.memory import affordable_workers
 from training.predictions import out_of_fold, write_predictions
 from training.result import training_result
 from training.task import Augmentation, Failure, Task
 
-# What decides where results are put, or how fast they come, but not what they are.
-PLACES = ("deploy", "execution", "manifest", "name", "output_dir", "tracking")
-DATA_PLACE = "dir"
 RUNS = Path("runs")
 DIGEST_CHARS = 12
 
@@ -58,8 +60,8 @@ class TrainingRun:
         self.cost = cost
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
-        self.conf = _without_places(conf)
-        self.conf_digest = _digest(self.conf)
+        self.conf = without_places(conf)
+        self.conf_digest = digest(self.conf)
         self.name = str(conf["name"])
         self.data = Preparation()
         self.artifacts: list[tuple[Path, str]] = []
@@ -78,7 +80,7 @@ class TrainingRun:
         self._show_data()
         folder = self._output_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        with self._tracked():
+        with self._rows_in_files(folder), self._tracked():
             self._log_data(folder)
             self._train(folder)
             code = self._certify(folder)
@@ -89,6 +91,19 @@ class TrainingRun:
             outcome.show_cost(console(), cost)
         self._show_places(folder, code)
         return code
+
+    @contextmanager
+    def _rows_in_files(self, folder: Path) -> Iterator[None]:
+        """Hold the rows of all symbols in files, which workers map, and not in memory."""
+        prepared = self.data.prepared
+        # Its own: another run may write to the same output folder. Windows cannot remove files
+        # that are mapped.
+        with TemporaryDirectory(prefix=".rows-", dir=folder, ignore_cleanup_errors=True) as rows:
+            for symbol, one in prepared.items():
+                development = map_samples(one.split.development, Path(rows) / symbol)
+                split = replace(one.split, development=development)
+                prepared[symbol] = replace(one, split=split)
+            yield
 
     def _show_data(self) -> None:
         kind = "simulated" if self.simulated else "real"
@@ -114,7 +129,7 @@ class TrainingRun:
         if self.settings.output_dir is not None:
             return self.settings.output_dir
         data = [self.data.digests, sorted(self.data.failed)]
-        return RUNS / _digest([self.conf, data])[:DIGEST_CHARS]
+        return RUNS / digest([self.conf, data])[:DIGEST_CHARS]
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -124,6 +139,8 @@ class TrainingRun:
             name = self._run_name(None)
             start = records.run_start(name, self.conf, simulated=self.simulated)
             self.run_id = tracker.start(start)
+            # What was imported stays: no collection need look at it.
+            gc.freeze()
             yield
             status = "FINISHED"
         except KeyboardInterrupt:
@@ -171,7 +188,7 @@ class TrainingRun:
                 self.settings.tracker.log_failed_data(failed)
 
     def _train(self, folder: Path) -> None:
-        """Train all tasks, longest first; keep the results in the order of the configuration."""
+        """Train all tasks; keep the results in the order of the configuration."""
         models = [*self.settings.models, *self.settings.null_models]
         tasks = [
             self._task(symbol, model, folder) for symbol in self.data.prepared for model in models
@@ -180,6 +197,7 @@ class TrainingRun:
         self.results = {symbol: {} for symbol in self.data.prepared}
         self.predictions = {symbol: {} for symbol in self.data.prepared}
         done: dict[tuple[str, str], Result] = {}
+        _log.info("training %d models with %d at a time", len(tasks), self._n_workers)
         display = TrainingDisplay(
             console(),
             list(self.data.prepared),
@@ -199,9 +217,17 @@ class TrainingRun:
         for task in tasks:
             self.results[task.symbol][task.model.name] = done[task.symbol, task.model.name]
 
-    @property
+    @cached_property
     def _n_workers(self) -> int:
-        return self.settings.workers or available_cores()
+        if self.settings.workers:
+            return self.settings.workers
+        n_cores = available_cores()
+        rows = (one.split.development.x_NF for one in self.data.prepared.values())
+        n_workers = affordable_workers(n_cores, max((one.nbytes for one in rows), default=0))
+        if n_workers < n_cores:
+            told = "%d workers on %d cores: there is no memory for more (execution.workers)"
+            _log.warning(told, n_workers, n_cores)
+        return n_workers
 
     def _task(self, symbol: str, model: Model, folder: Path) -> Task:
         settings = self.settings
@@ -362,14 +388,3 @@ def _failed_result(task: Task, failure: Failure, *, null_model: bool) -> Result:
         }
     )
     return failed
-
-
-def _without_places(conf: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in conf.items() if key not in PLACES}
-    kept["data"] = {key: value for key, value in conf["data"].items() if key != DATA_PLACE}
-    return kept
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -22,6 +22,8 @@ from training.strength import strongest_within_one_error
 
 # One-sided: 95 times in 100 a recipe that does nothing is not adopted.
 ADOPTED_FROM_ERRORS = 1.645
+# Nats: nets that train side by side differ from the same ones alone by rounding.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Choices:
         overlaps = self._overlaps(rows)
         gain, error = paired_gain(y_N, with_N, without_N, overlaps)
         enough = overlaps.effective_rows >= LEAST_EFFECTIVE_ROWS
-        adopted = enough and gain > ADOPTED_FROM_ERRORS * error
+        adopted = enough and gain > max(ADOPTED_FROM_ERRORS * error, ROUNDING)
         return AugmentationVerdict(
             adopted=adopted,
             rows=len(rows),

@@ -6,6 +6,7 @@ Axes: N rows of development.
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
@@ -179,8 +180,12 @@ def features_digest(names_F: tuple[str, ...]) -> str:
 @cache
 def library_versions() -> Mapping[str, str]:
     """Return the versions of the libraries that decide a fit."""
-    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
-    return {name: installed[name] for name in LIBRARIES if name in installed}
+    versions = {}
+    for name in LIBRARIES:
+        # XGBoost has two distributions, of which one is installed.
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _utc(moment: np.datetime64) -> str:

@@ -40,8 +40,13 @@ COUNCIL_ALONE = ("~models.random_forest", *ONE_FOREST)
 
 
 def composed(*overrides, config_name="train_all"):
-    """Return a command's configuration as it reaches the command."""
-    return copy.deepcopy(_composed(config_name, overrides))
+    """Return a command's configuration as it reaches the command.
+
+    Nothing is kept for the next test, unless one says where.
+    """
+    has_cache = "data=table" not in overrides
+    kept = () if any(one.startswith("data.cache=") for one in overrides) else ("data.cache=null",)
+    return copy.deepcopy(_composed(config_name, (*overrides, *kept * has_cache)))
 
 
 @functools.cache

@@ -98,6 +98,7 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
         ("manifest.path=null", "manifest.path must be text, was None"),
         ("manifest.path=deploy", "manifest.path must end in .json, was deploy"),
         ("tracking.uri=mlflow.db", "tracking.uri must be sqlite:///<file> or http(s)://<host>"),
+        ("tracking.figures=2", "tracking.figures must be true or false, was 2"),
         ("tracking.experiment=''", "tracking.experiment must be a name, was empty"),
         ("execution.workers=0", "execution.workers must be at least 1, was 0"),
         ("symbols=EURUSD", "symbols must be a list such as [A,B] or null, was 'EURUSD'"),

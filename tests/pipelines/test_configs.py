@@ -81,7 +81,18 @@ def test_a_preset_goes_with_every_tracker_and_names_the_experiment(preset, folde
     )
 
 
-@pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] != "debug"])
+def test_the_fast_preset_changes_models_alone_and_one_can_be_left_out():
+    plain, fast = composed(), composed("preset=fast")
+    train_settings(fast)
+    assert plain.pop("models") != fast.pop("models")
+    assert plain == fast
+    settings = train_settings(composed("preset=fast", "~models.lstm"))
+    assert "LSTM" not in [model.name for model in settings.models]
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [one for one in OPTIONS if one[0] not in ("debug", "preset")]
+)
 def test_a_sections_keys_are_its_constructors_arguments(group, option):
     conf = composed(choice(group, option), *goes_with(group, option))
     if group in PLACED:

@@ -66,6 +66,7 @@ def test_nothing_but_broken_files_ends_with_code_1(prices, tmp_path):
     assert run.code == run.record["exit_code"] == 1
     assert run.results == {}
     assert run.manifest is run.record["manifest"] is None
+    assert f"reading 2 symbols from {prices}\n" in run.printed
     assert "0 of 2 symbols ready (real data)" in run.printed
 
 
@@ -179,7 +180,7 @@ def runs_of(folder):
 
 
 LONG_NET = ("models.lstm.max_epochs=4000", "models.lstm.patience=4000")
-LARGE_FOREST = ("models.random_forest.n_estimators=20000",)
+LARGE_FOREST = ("models.random_forest.n_estimators=2000000",)
 
 
 # One process trains the LSTM first and then the forest; the second of two trains the forest.

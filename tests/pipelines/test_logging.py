@@ -122,7 +122,7 @@ def test_a_librarys_ill_fitting_arguments_end_nothing(capsys):
 
 
 def test_a_verbose_run_tells_each_fold_and_logs_to_no_file(tmp_path):
-    small = ("debug=smoke", *ONE_MODEL, *REFERENCE, "data.n_bars=2500")
+    small = ("debug=smoke", *ONE_MODEL, *REFERENCE, "data.n_bars=2500", "data.cache=null")
     arguments = (*small, "hydra.verbose=true")
     ended = started("train_all", *arguments, *places(tmp_path), cwd=tmp_path)
     folds = [line for line in ended.stdout.splitlines() if "EURUSD XGBoost fold " in line]

@@ -208,7 +208,12 @@ def test_the_leaderboard_lists_every_model_best_out_of_fold_first(finished):
         assert named == set(MODELS)
 
 
+def test_the_rows_that_workers_map_are_gone_with_the_run(finished):
+    assert [path.name for path in (finished.folder / "out").glob(".*")] == []
+
+
 def test_the_output_says_that_the_market_is_simulated_and_where_things_are(finished):
+    assert finished.printed.startswith("reading 2 symbols from a simulated market\n")
     assert "2 of 2 symbols ready (simulated data)" in finished.printed
     assert "Outcome on a simulated market" in finished.printed
     assert f"results   {finished.folder}/out" in finished.printed

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import training.walk_forward
+import training.fitting
 from augmentation import AugmentationWarning, DataAugmenter
 from tests.models.planted import noise, samples
 from tests.training.spies import Nearest, task, train_task, walked
@@ -110,7 +110,7 @@ def test_time_spent_on_augmentation_is_counted_apart(
 ) -> None:
     now_s = [0.0]
     clock = SimpleNamespace(process_time=lambda: now_s[0], monotonic=lambda: 3 * now_s[0])
-    monkeypatch.setattr(training.walk_forward, "time", clock)
+    monkeypatch.setattr(training.fitting, "time", clock)
 
     class Slow(Doubling):
         def augment(self, x: Any, y: Any) -> tuple[Any, Any]:

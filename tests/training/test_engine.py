@@ -3,6 +3,8 @@
 import itertools
 import multiprocessing
 import os
+import signal as signals
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,9 @@ def test_a_worker_that_dies_is_its_own_tasks_failure_and_no_others(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("light_workers")
-def test_closing_early_ends_the_workers(tmp_path: Path) -> None:
+def test_closing_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine.FIT_SECONDS, "Nearest", 100.0)
+    monkeypatch.setattr(engine, "OTHER_FIT_SECONDS", 1.0)
     # Larger than what a pipe holds: a sender that nobody reads from must not be waited for.
     large = walked(signal(5000, seed=1), n_blocks=2)
     tasks = [small_task(Nearest(), tmp_path)]
@@ -209,19 +213,23 @@ def test_every_fit_is_told_to_whoever_asks_for_details(
     assert final.endswith("accuracy 1.000 in training")
 
 
-def test_the_longest_models_come_first(tmp_path: Path) -> None:
-    names = ["Nearest", "XGBoost", "MLP", "RandomForest", "LSTM"]
+def test_the_longest_models_come_first_but_for_those_quicker_trained_than_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = {name: 1000 * seconds for name, seconds in engine.FIT_SECONDS.items()}
+    monkeypatch.setattr(engine, "FIT_SECONDS", longer)
+    names = ["XGBoost", "MLP", "Nearest", "RandomForest", "LSTM"]
     order = []
     for name in names:
         model = Nearest()
         model.name = name  # type: ignore[misc]
         order.append(small_task(model, tmp_path, symbol=name))
     assert list(dict.fromkeys(one.task.symbol for one in run_tasks(order, 1))) == [
-        "LSTM",
-        "RandomForest",
-        "MLP",
-        "XGBoost",
         "Nearest",
+        "LSTM",
+        "MLP",
+        "RandomForest",
+        "XGBoost",
     ]
 
 
@@ -271,3 +279,14 @@ def test_no_tasks_are_no_work() -> None:
 
 def test_the_cores_are_those_this_process_may_use() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def test_an_interrupt_while_workers_start_is_not_lost() -> None:
+    def interrupted() -> None:
+        with engine._interrupts_held():
+            os.kill(os.getpid(), signals.SIGINT)
+        # Where another thread took it, the main one is told a moment later.
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()

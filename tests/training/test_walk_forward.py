@@ -14,8 +14,9 @@ from models.base import ModelError
 from models.store import load_model
 from tests.models.planted import HOUR, make_model, noise, samples, signal
 from tests.training.spies import Nearest, by_fractions, task, train_task, walked
+from training.fitting import generator
 from training.task import Failure, FitEnded, Task, Trained
-from training.walk_forward import Training, generator
+from training.walk_forward import Training
 
 
 def with_spans(rows: Samples, seed: int, longest_bars: int) -> Samples:
