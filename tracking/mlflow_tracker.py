@@ -53,6 +53,8 @@ class MlflowTracker:
         `sqlite:///<file>`, relative to the working directory, or a server's `http(s)://` address.
     experiment
         Name of the experiment that runs go to; created where missing.
+    figures
+        Whether pictures of each model are drawn and kept with its run.
 
     Raises
     ------
@@ -60,7 +62,7 @@ class MlflowTracker:
         If `uri` or `experiment` cannot be used.
     """
 
-    def __init__(self, *, uri: str, experiment: str) -> None:
+    def __init__(self, *, uri: str, experiment: str, figures: bool) -> None:
         check_uri(uri)
         if not experiment:
             raise ValueError("tracking.experiment must be a name, was empty")
@@ -73,7 +75,7 @@ class MlflowTracker:
         self._parent_name = ""
         self._open_runs: dict[str, None] = {}
         self._registered: set[str] = set()
-        self._painter = FigurePainter()
+        self._painter = FigurePainter() if figures else None
 
     def start(self, run: RunStart) -> str | None:
         """Open the store and the parent run; return its id, or None if that failed."""
@@ -158,7 +160,7 @@ class MlflowTracker:
                 tags = {**tags, **({DESCRIPTION: description} if description else {})}
                 _log_parent(client, parent_id, metrics, tags, artifacts)
         with self._attempt():
-            self._end_runs(self._store.client, self._parent_id, status)
+            self._end_runs(self._store, self._parent_id, status)
 
     def _log_child(self, store: Store, record: ModelRecord) -> LoggedModel:
         name, tags = f"{record.symbol} {record.model}", child_tags(record)
@@ -191,7 +193,7 @@ class MlflowTracker:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / record.result_json_name).write_text(record.result_json, encoding="utf-8")
-            if record.figures is not None:
+            if self._painter is not None and record.figures is not None:
                 (folder / "figures").mkdir()
                 for name, png in self._painter.paint(record.figures).items():
                     (folder / "figures" / name).write_bytes(png)
@@ -214,7 +216,13 @@ class MlflowTracker:
         self._open_runs[run_id] = None
         return run_id
 
-    def _end_runs(self, client: Any, parent_id: str, status: Status) -> None:
+    def _end_runs(self, store: Store, parent_id: str, status: Status) -> None:
+        client = store.client
+        if status == "KILLED":
+            # An interrupt may come after a run is made and before its id is known here.
+            below = f"tags.`mlflow.parentRunId` = '{parent_id}' AND attributes.status = 'RUNNING'"
+            found = client.search_runs([store.experiment_id], below)
+            self._open_runs |= dict.fromkeys(run.info.run_id for run in found)
         if self.failure is not None:
             client.set_tag(parent_id, "tracking_failure", self.failure)
         cut_off = "FAILED" if status == "FINISHED" else status

@@ -48,7 +48,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def logged(root):
-    tracker = MlflowTracker(uri=f"sqlite:///{root}/mlflow.db", experiment="train_all")
+    tracker = MlflowTracker(uri=f"sqlite:///{root}/mlflow.db", experiment="train_all", figures=True)
     parent_id = tracker.start(PARENT)
     full = tracker.log_model(full_record(root / "first"))
     second = tracker.log_model(full_record(root / "second", probability=0.25))
@@ -90,7 +90,7 @@ def logged(root):
 @pytest.fixture
 def tracker(root, logged):
     """A new tracker with an open parent run on the shared store."""
-    tracker = MlflowTracker(uri=f"sqlite:///{root}/mlflow.db", experiment="train_all")
+    tracker = MlflowTracker(uri=f"sqlite:///{root}/mlflow.db", experiment="train_all", figures=True)
     tracker.start(PARENT)
     return tracker
 

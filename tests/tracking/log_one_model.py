@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.tracking.sample_records import PARENT, full_record
 from tracking.mlflow_tracker import MlflowTracker
 
-tracker = MlflowTracker(uri=sys.argv[1], experiment="train_all")
+tracker = MlflowTracker(uri=sys.argv[1], experiment="train_all", figures=True)
 tracker.start(PARENT)
 tracker.log_model(full_record(Path(sys.argv[2])))
 tracker.finish(metrics={}, tags={}, artifacts=[], status="FINISHED")

@@ -36,7 +36,7 @@ def server(answer):
 def failure_of(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    tracker = MlflowTracker(uri=uri, experiment="train_all")
+    tracker = MlflowTracker(uri=uri, experiment="train_all", figures=True)
     assert tracker.start(PARENT) is None
     return tracker.failure
 

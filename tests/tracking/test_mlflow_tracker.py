@@ -1,14 +1,31 @@
 """What stands in a store after a run."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.tracking.conftest import reading_client
 from tests.tracking.sample_records import BEGUN_UTC, DIGEST, FEATURES, N_EPOCHS, PARENT
 
 # Reading back calls MLflow directly, which calls parts of SQLAlchemy that are on their way out.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WITHOUT_FIGURES = """
+import sys
+from pathlib import Path
+from tests.tracking.sample_records import PARENT, full_record
+from tracking.mlflow_tracker import MlflowTracker
+folder = Path(sys.argv[1])
+uri = f"sqlite:///{folder}/mlflow.db"
+tracker = MlflowTracker(uri=uri, experiment="train_all", figures=False)
+tracker.start(PARENT)
+logged = tracker.log_model(full_record(folder))
+print(logged.run_id, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
 
 
 def files(client, run_id, folder=None):
@@ -124,6 +141,20 @@ def test_a_model_shows_its_figures(logged, tmp_path):
     assert files(logged.client, logged.full.run_id) == wanted
     folder = Path(logged.client.download_artifacts(logged.full.run_id, "figures", str(tmp_path)))
     assert all((folder / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+def test_without_figures_no_picture_is_kept_or_drawn(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FIGURES, tmp_path],
+        capture_output=True,
+        cwd=REPOSITORY,
+        text=True,
+        check=True,
+    )
+    run_id, *imported = ended.stdout.split()
+    assert "mlflow" in imported
+    assert not {"matplotlib", "PIL"} & set(imported)
+    assert files(reading_client(tmp_path), run_id) == ["EURUSD_RandomForest.json"]
 
 
 def test_a_symbol_without_usable_data_is_a_failed_run_with_its_report(logged, root):

@@ -72,7 +72,9 @@ def test_a_store_that_fails_midway_turns_tracking_off_and_warns_once(
 @pytest.mark.usefixtures("logged")
 def test_a_database_that_loses_its_tables_never_raises(tmp_path, root, capfd):
     shutil.copy(root / "mlflow.db", tmp_path / "mlflow.db")
-    tracker = MlflowTracker(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="train_all")
+    tracker = MlflowTracker(
+        uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="train_all", figures=True
+    )
     tracker.start(PARENT)
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("DROP TABLE metrics")
@@ -112,7 +114,7 @@ def make_unusable_stores(folder):
 def test_a_store_that_cannot_be_opened_turns_tracking_off(uri, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     make_unusable_stores(tmp_path)
-    tracker = MlflowTracker(uri=uri.format(folder=tmp_path), experiment="train_all")
+    tracker = MlflowTracker(uri=uri.format(folder=tmp_path), experiment="train_all", figures=True)
     assert tracker.start(PARENT) is None
     assert tracker.log_model(full_record(tmp_path / "model")) == NOT_LOGGED
     assert promoted(tracker, "1") is None
@@ -142,7 +144,7 @@ def test_a_store_that_cannot_be_opened_turns_tracking_off(uri, tmp_path, monkeyp
 )
 def test_an_address_of_no_store_is_refused_at_once(uri):
     with pytest.raises(ValueError, match=r"^tracking\.uri must be") as refused:
-        MlflowTracker(uri=uri, experiment="train_all")
+        MlflowTracker(uri=uri, experiment="train_all", figures=True)
     assert "\n" not in str(refused.value)
 
 
@@ -159,7 +161,7 @@ def test_an_address_of_no_store_is_refused_at_once(uri):
 )
 def test_an_address_is_refused_without_its_password(uri, shown):
     with pytest.raises(ValueError, match=r"^tracking\.uri must be") as refused:
-        MlflowTracker(uri=uri, experiment="train_all")
+        MlflowTracker(uri=uri, experiment="train_all", figures=True)
     assert str(refused.value).endswith(f", was {shown}")
 
 
