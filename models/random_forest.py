@@ -1,7 +1,6 @@
-"""RandomForest: scikit-learn's, kept and answered from plain arrays.
+"""RandomForest: scikit-learn's forest from the same seed, grown and answered by compiled code.
 
-The arrays (and not scikit-learn's own objects) are saved: their bytes are the same for the same
-forest, hold no code, and a compiled walk answers one row a thousand times quicker.
+Its nodes are saved as plain arrays: their bytes are the same for the same forest and hold no code.
 """
 
 import math
@@ -10,21 +9,26 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from market.bars import FloatArray
-from market.compiled import compiled
-from market.samples import Samples
+from market.samples import IntArray, Samples
+from models.bagging import Bagging, balanced_weight, tree_seeds
 from models.base import (
     Augment,
     FitReport,
     Model,
+    ModelError,
     augmented_rows,
     check_at_least,
     check_share,
     prior_shift,
 )
+from models.exact_trees import ExactTrees
+from models.forest_nodes import Float32Array, check_nodes, joined, mean_leaf_p
 from models.monitor import TrainingMonitor
+from models.onnx_graph import OnnxGraph
+from models.onnx_trees import Trees, add_trees, rounded_down
+from models.tree_growth import Growth
 
 WEIGHTS = "forest.safetensors"
 
@@ -95,68 +99,86 @@ class RandomForest(Model):
         monitor: TrainingMonitor,
         augment: Augment | None,
     ) -> FitReport:
-        from sklearn.ensemble import RandomForestClassifier
-
         del valid
         start_s = monitor.clock()
         x_MF, y_M, weight_M = augmented_rows(train.x_NF, train.y_N, train.weight_N, augment)
-        forest = RandomForestClassifier(
-            **self._parameters(len(y_M)),
-            n_jobs=1,
-            oob_score=_accuracy,
-            random_state=int(rng.integers(2**31)),
-        )
-        forest.fit(x_MF, y_M, sample_weight=weight_M)
-        self._keep(forest)
         balanced = self.hyperparameters["class_weight"] == "balanced"
+        drawn_M = balanced_weight(y_M, weight_M) if balanced else weight_M
+        p_M, unseen_p_M = self._grow(x_MF, y_M, drawn_M, rng)
         fitted_rate = 0.5 if balanced else float(np.average(y_M, weights=weight_M))
         self.log_odds_shift = prior_shift(train, fitted_rate)
         monitor.check_timeout(start_s)
-        train_accuracy = float(np.mean(forest.predict(train.x_NF) == train.y_N))
-        oob_accuracy = float(forest.oob_score_)
+        # The training rows come before the synthetic ones.
+        train_accuracy = _accuracy(p_M[: len(train)], train.y_N)
+        out_of_bag_M = ~np.isnan(unseen_p_M)
+        oob_accuracy = _accuracy(unseen_p_M[out_of_bag_M], y_M[out_of_bag_M])
         monitor.check_overfitting(train_accuracy, oob_accuracy, epoch=0)
         curves = {"train_accuracy": [train_accuracy], "oob_accuracy": [oob_accuracy]}
-        return FitReport(len(train), len(y_M), len(forest.estimators_), curves)
+        return FitReport(len(train), len(y_M), self.hyperparameters["n_estimators"], curves)
 
-    def _parameters(self, n_rows: int) -> dict[str, Any]:
-        parameters = dict(self.hyperparameters)
-        least = math.ceil(parameters.pop("min_leaf_share") * n_rows)
-        return {**parameters, "min_samples_leaf": max(parameters["min_samples_leaf"], least)}
+    def _grow(
+        self, x_MF: FloatArray, y_M: IntArray, weight_M: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Grow all trees; return their mean answer to each row, and that of the out-of-bag ones.
 
-    def _keep(self, forest: Any) -> None:
-        trees = [estimator.tree_ for estimator in forest.estimators_]
-        starts_T = np.cumsum([0, *(tree.node_count for tree in trees)])
-        counts_T = np.diff(starts_T)
-        offset_K = np.repeat(starts_T[:-1], counts_T)
-        left_K = np.concatenate([tree.children_left for tree in trees])
-        right_K = np.concatenate([tree.children_right for tree in trees])
-        values_K = np.concatenate([tree.value[:, 0, :] for tree in trees])
-        self._nodes: dict[str, Any] = {
-            "root": starts_T[:-1].astype(np.int32),
-            "left": np.where(left_K < 0, -1, left_K + offset_K).astype(np.int32),
-            "right": np.where(right_K < 0, -1, right_K + offset_K).astype(np.int32),
-            "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int32),
-            "threshold": np.concatenate([tree.threshold for tree in trees]),
-            "p": values_K[:, 1] / values_K.sum(axis=1),
-            "importance": np.asarray(forest.feature_importances_, dtype=np.float64),
-        }
+        The latter is NaN for a row that every tree was grown on.
+        """
+        x_FM = _float32(x_MF)
+        growing = ExactTrees(x_FM, y_M, self._growth(*x_MF.shape))
+        bagging = Bagging(weight_M, self.hyperparameters["max_samples"])
+        trees = []
+        p_M, unseen_p_M, n_unseen_M = np.zeros((3, len(y_M)))
+        for seed in tree_seeds(rng, self.hyperparameters["n_estimators"]):
+            count_M = bagging.counts(seed)
+            trees.append(growing.grow(count_M, seed))
+            leaf_p_M = trees[-1].leaf_p(x_FM)
+            p_M += leaf_p_M
+            unseen_p_M += leaf_p_M * (count_M == 0)
+            n_unseen_M += count_M == 0
+        self._nodes: dict[str, Any] = joined(trees)
+        unseen_p_M[n_unseen_M == 0] = np.nan
+        return p_M / len(trees), unseen_p_M / np.maximum(n_unseen_M, 1)
+
+    def _growth(self, n_rows: int, n_features: int) -> Growth:
+        one = self.hyperparameters
+        return Growth(
+            max_depth=one["max_depth"],
+            min_samples_split=one["min_samples_split"],
+            min_samples_leaf=max(
+                one["min_samples_leaf"], math.ceil(one["min_leaf_share"] * n_rows)
+            ),
+            n_tried=_n_tried(one["max_features"], n_features),
+        )
 
     def _log_odds(self, x_NF: FloatArray, context_NF: FloatArray | None) -> FloatArray:
         del context_NF
-        nodes = self._nodes
-        # scikit-learn's trees compare features as float32.
-        p_N = _mean_leaf(
-            x_NF.astype(np.float32),
-            nodes["root"],
-            nodes["left"],
-            nodes["right"],
-            nodes["feature"],
-            nodes["threshold"],
-            nodes["p"],
-        )
+        p_N = mean_leaf_p(x_NF, self._nodes)
         p_N = np.clip(p_N, 1e-6, 1 - 1e-6)
         log_odds_N: FloatArray = np.log(p_N) - np.log1p(-p_N)
         return log_odds_N
+
+    def _onnx_log_odds(self, graph: OnnxGraph, features: str) -> str:
+        nodes = self._nodes
+        n_trees = len(nodes["root"])
+        # Sums are float32. Leaves are split so that the first parts add up without rounding, and
+        # the second parts are so small that theirs does not matter.
+        steps = 2.0 ** (23 - math.ceil(math.log2(n_trees)))
+        coarse_K = np.round(nodes["p"] * steps) / steps
+        weight_KW = np.column_stack([coarse_K, nodes["p"] - coarse_K]).astype(np.float32)
+        trees = Trees(
+            root_T=nodes["root"],
+            left_K=nodes["left"],
+            right_K=nodes["right"],
+            feature_K=nodes["feature"],
+            threshold_K=rounded_down(nodes["threshold"]),
+            strict=False,
+            weight_KW=weight_KW,
+        )
+        sums = graph.float64(add_trees(graph, features, trees))
+        share_W2 = np.array([[-1.0, 1.0], [-1.0, 1.0]]) / n_trees
+        p = graph.linear(sums, share_W2, np.array([1.0, 0.0]))
+        clipped = graph.node("Clip", p, graph.constant(1e-6), graph.constant(1 - 1e-6))
+        return graph.linear(graph.node("Log", clipped), np.array([[-1.0], [1.0]]), np.zeros(1))
 
     def _importance(self) -> FloatArray:
         importance_F: FloatArray = self._nodes["importance"]
@@ -171,31 +193,26 @@ class RandomForest(Model):
         from safetensors.numpy import load_file
 
         self._nodes = load_file(folder / WEIGHTS)
+        check_nodes(self._nodes, len(self.names_F))
 
 
-def _accuracy(y_N: npt.NDArray[np.int64], predicted_N: npt.NDArray[np.int64]) -> float:
-    return float(np.mean(y_N == predicted_N))
+def _float32(x_MF: FloatArray) -> Float32Array:
+    """Return the features in rows; trees compare float32."""
+    limit = float(np.finfo(np.float32).max)
+    if np.abs(x_MF).max(initial=0.0) > limit:
+        raise ModelError(f"a feature is beyond {limit:.2g}, which float32 cannot hold")
+    return np.ascontiguousarray(x_MF.T, dtype=np.float32)
 
 
-@compiled
-def _mean_leaf(
-    x_NF: npt.NDArray[np.float32],
-    root_T: npt.NDArray[np.int32],
-    left_K: npt.NDArray[np.int32],
-    right_K: npt.NDArray[np.int32],
-    feature_K: npt.NDArray[np.int32],
-    threshold_K: FloatArray,
-    p_K: FloatArray,
-) -> FloatArray:
-    """Mean over trees T of the leaf probability that each row N falls into (K: nodes)."""
-    p_N = np.zeros(len(x_NF))
-    for n in range(len(x_NF)):
-        total = 0.0
-        for root in root_T:
-            node = root
-            while left_K[node] >= 0:
-                goes_left = x_NF[n, feature_K[node]] <= threshold_K[node]
-                node = left_K[node] if goes_left else right_K[node]
-            total += p_K[node]
-        p_N[n] = total / len(root_T)
-    return p_N
+def _accuracy(p_N: FloatArray, y_N: IntArray) -> float:
+    """Return the share of right answers; NaN without rows."""
+    return float(np.mean((p_N > 0.5) == (y_N == 1))) if len(y_N) else math.nan
+
+
+def _n_tried(max_features: str | float, n_features: int) -> int:
+    """Return how many features are compared at a node."""
+    if max_features == "sqrt":
+        return max(1, math.isqrt(n_features))
+    if max_features == "log2":
+        return max(1, int(math.log2(n_features)))
+    return max(1, int(float(max_features) * n_features))
