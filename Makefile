@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke ui test honesty lint docs clean
+.PHONY: help setup train smoke ui test honesty bench guard lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -38,6 +38,12 @@ honesty: $(READY) ## Simulate noise and known signals: how often noise is deploy
 	$(BIN)/python -m benchmarks.honesty run null --runs 2 $(ARGS)
 	$(BIN)/python -m benchmarks.honesty run power --runs 1 $(ARGS)
 	$(BIN)/python -m benchmarks.honesty report
+
+bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratios.json
+	$(BIN)/python -m benchmarks.ratios $(ARGS)
+
+guard: bench ## Fail if a hot path has lost a fifth since benchmarks/ratios.json was landed
+	$(BIN)/python -m benchmarks.guard
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
