@@ -164,11 +164,14 @@ def _tell_log(task: Task, fit: FitEnded) -> None:
 
 def _in_this_process(tasks: Sequence[Task]) -> Generator[Event, None, None]:
     _import(_libraries(augments=_augments(tasks)))
-    for task in tasks:
-        running = _Running(task)
-        with closing(_train(task)) as all_told:
-            for told in all_told:
-                yield running.event(told)
+    with _lost_interrupts() as lost:
+        for task in tasks:
+            running = _Running(task)
+            with closing(_train(task)) as all_told:
+                for told in all_told:
+                    if lost:
+                        raise KeyboardInterrupt
+                    yield running.event(told)
 
 
 def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Event, None, None]:
@@ -312,6 +315,28 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _lost_interrupts() -> Iterator[list[object]]:
+    """Collect interrupts that came while a library called back, from where nothing can be raised.
+
+    The library goes on, or fails with an error of its own, as if nobody had asked it to end.
+    """
+    lost: list[object] = []
+    before = sys.unraisablehook
+
+    def collect(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            lost.append(unraisable.exc_type)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = collect
+    try:
+        yield lost
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

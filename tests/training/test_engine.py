@@ -1,5 +1,6 @@
 """Tasks in this process and in workers."""
 
+import ctypes
 import itertools
 import multiprocessing
 import os
@@ -295,3 +296,16 @@ def test_an_interrupt_while_workers_start_is_not_lost() -> None:
             interrupted()
     finally:
         signals.signal(signals.SIGINT, before)
+
+
+def test_an_interrupt_that_a_librarys_callback_swallows_ends_the_run(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    class CallsBack(Nearest):
+        def _fit(self, *given: object) -> object:  # type: ignore[override]
+            ctypes.CFUNCTYPE(None)(interrupted)()
+            return super()._fit(*given)  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([small_task(CallsBack(), tmp_path)], 1))
