@@ -22,7 +22,6 @@ from benchmarks.honesty.runner import one_core_pool
 from selection.atomic import write_json_atomically
 
 OUT = Path("runs/bench/ratios.json")
-INFERENCE = "inference."
 # Every path has its turns in several sweeps over all of them, so that a disturbance of seconds
 # cannot spoil all turns of one; a slow path has fewer, of about so many seconds in a sweep.
 SWEEPS, TURNS, TURNS_S = 4, 4, 0.4
@@ -39,13 +38,12 @@ class Measured:
 
 
 def measured(paths: Collection[str] | None = None) -> Measured:
-    """Measure in a fresh process: all paths, or those named and what cannot be told from them."""
+    """Measure in a fresh process: all paths, or those named."""
     with _same_hashes(), one_core_pool(1) as pool:
         return pool.submit(_measured_here, None if paths is None else sorted(paths)).result()
 
 
 def _measured_here(paths: Sequence[str] | None) -> Measured:
-    from benchmarks import inference
     from benchmarks.hot_paths import HOT_PATHS
 
     found = swept(
@@ -55,8 +53,6 @@ def _measured_here(paths: Sequence[str] | None) -> Measured:
             if (paths is None or name in paths) and (path := prepare())
         }
     )
-    if paths is None or any(path.startswith(INFERENCE) for path in paths):
-        found |= {f"{INFERENCE}{path}": value for path, value in inference.ratios().items()}
     return Measured(found, processor())
 
 
