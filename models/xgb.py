@@ -3,9 +3,12 @@
 import atexit
 import hashlib
 import json
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -194,13 +197,34 @@ def _binned(x_MF: FloatArray, y_M: IntArray, weight_M: FloatArray, max_bin: int)
     key = content.digest(), max_bin
     binned = _last_binned.get(key)
     if binned is None:
-        binned = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1, max_bin=max_bin)
+        with _interrupts_after():
+            binned = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1, max_bin=max_bin)
         if not _last_binned:
             # What XGBoost has made must go before XGBoost does.
             atexit.register(_last_binned.clear)
         _last_binned.clear()
         _last_binned[key] = binned
     return binned
+
+
+@contextmanager
+def _interrupts_after() -> Iterator[None]:
+    """Raise interrupts at the end only: XGBoost crashes on one while it asks Python for rows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    held = {one: handler for one, handler in before.items() if callable(handler)}
+    for one in held:
+        signal.signal(one, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for one, handler in held.items():
+            signal.signal(one, handler)
+        if came:
+            held[signal.Signals(came[0][0])](*came[0])
 
 
 def _trees(learner: Mapping[str, Any]) -> Trees:

@@ -1,11 +1,15 @@
 """XGBoost: rows are put into bins once for all fits on them, and the bins are as many as asked."""
 
 import json
+import os
+import signal as signals
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xgboost
 
 from market.samples import Samples
 from models import xgb
@@ -109,3 +113,23 @@ def test_the_curve_of_held_rows_is_their_log_loss() -> None:
     assert report.curves["val_loss"][best] == pytest.approx(log_loss(held.y_N, p_N), rel=1e-5)
     right = np.mean((p_N > 0.5) == (held.y_N == 1))
     assert report.curves["val_accuracy"][best] == pytest.approx(right)
+
+
+def test_an_interrupt_while_rows_are_put_into_bins_comes_right_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def interrupted(*_given: object, **_named: object) -> None:
+        os.kill(os.getpid(), signals.SIGINT)
+        time.sleep(0.2)
+        made.append(True)
+
+    monkeypatch.setattr(xgboost, "QuantileDMatrix", interrupted)
+    before = signals.signal(signals.SIGINT, signals.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            xgb._binned(np.ones((3, 2)), np.array([0, 1, 1]), np.ones(3), 16)
+    finally:
+        signals.signal(signals.SIGINT, before)
+    assert made == [True]
