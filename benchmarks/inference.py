@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 from threadpoolctl import threadpool_limits
 
+from benchmarks.training.trees import FOREST
 from market.bars import FloatArray
 from market.samples import Samples
 from models.base import Model
@@ -190,20 +191,9 @@ def _baseline(file: str, model: Model, rows: Samples) -> Contender:
 def _sklearn_forest(model: Model, rows: Samples) -> Contender:
     from sklearn.ensemble import RandomForestClassifier
 
-    named = {k: v for k, v in model.hyperparameters.items() if k in _SKLEARN_NAMES}
+    named = {k: v for k, v in model.hyperparameters.items() if k in FOREST}
     forest = RandomForestClassifier(**named, n_jobs=1, random_state=0).fit(rows.x_NF, rows.y_N)
     return Contender("RandomForestClassifier", lambda x_NF, _: forest.predict_proba(x_NF))
-
-
-_SKLEARN_NAMES = (
-    "n_estimators",
-    "max_depth",
-    "min_samples_split",
-    "min_samples_leaf",
-    "max_features",
-    "max_samples",
-    "class_weight",
-)
 
 
 def _xgb_classifier(model: Model, rows: Samples) -> Contender:

@@ -21,7 +21,7 @@ from benchmarks.training.work import NETS, Fit, Work, divided, fits
 
 Hyperparameters = Mapping[str, Any]
 # What any process of a run imports, and what its parent does beyond.
-WORKER_LIBRARIES = ("numpy", "sklearn.ensemble", "sklearn.linear_model", "xgboost", "torch")
+WORKER_LIBRARIES = ("numpy", "sklearn.linear_model", "xgboost", "torch")
 PARENT_LIBRARIES = ("hydra", "polars", "numba", "pydantic", "rich", "scipy.special")
 # Of a run of one model, about.
 LOGGED_RUNS, LOGGED_METRICS, LOGGED_PARAMS = 10, 150, 40
