@@ -18,7 +18,7 @@ from market.reading.file_names import bar_length as parsed_length
 from market.reading.file_names import name_pattern as compiled_pattern
 from market.reading.price_file import ReadOptions, read_price_file
 from market.reading.raw_bars import RawBars
-from market.reading.safe_names import cannot_be_a_symbol, printable
+from market.reading.safe_names import cannot_be_a_symbol, clipped
 from market.table_cache import table_cache
 
 
@@ -157,6 +157,10 @@ class BarFiles:
         """Return one symbol's bars; raises DataError as `read` does."""
         return self.read(symbol)[0]
 
+    def file_name(self, symbol: str) -> str:
+        """Return the name of a symbol's file; raises DataError where it has none to read."""
+        return self._file(symbol).path.name
+
     def _file(self, symbol: str) -> PriceFile:
         files = self.files[symbol]
         if files[0].symbol != symbol:
@@ -170,7 +174,7 @@ class BarFiles:
 
 
 def _too_many(symbol: str, files: list[PriceFile]) -> str:
-    names = " and ".join(printable(file.path.name) for file in files)
+    names = " and ".join(clipped(file.path.name) for file in files)
     which = "both" if len(files) == 2 else "all"
     lengths = [length_text(file.length) for file in files if file.length is not None]
     if len(set(lengths)) == len(files):

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,11 @@ import polars as pl
 from market.bars import DataError, FloatArray, TimeArray
 from market.reading.file_bytes import file_bytes
 from market.reading.file_names import files_in
-from market.reading.parquet_file import readable
-from market.reading.safe_names import cannot_be_a_symbol, printable, symbol_keys
+from market.reading.parquet_file import parquet_frame, readable
+from market.reading.read_options import ReadOptions
+from market.reading.safe_names import cannot_be_a_symbol, clipped, printable, quoted, symbol_keys
+from market.reading.text_encoding import PARQUET, decoded, unpacked
+from market.reading.text_format import read_text
 from market.reading.time_formats import stray_finding, stray_times
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
@@ -61,21 +65,36 @@ def only_file(files: dict[str, list[Path]], symbol: str) -> Path:
     if (said := _stem(path)) != symbol:
         raise DataError(cannot_be_a_symbol(path.name, said or ""))
     if others:
-        raise DataError(f"{path.name} and {others[0].name} are both {symbol}; keep one")
+        raise DataError(
+            f"{clipped(path.name)} and {clipped(others[0].name)} are both {symbol}; keep one"
+        )
     return path
 
 
 def read_frame(data: bytes, path: Path) -> pl.DataFrame:
-    """Read the bytes of a Parquet or CSV file, which of them its name tells.
+    """Read the bytes of a Parquet or CSV file, packed by gzip or not.
 
     Raises
     ------
     DataError
-        If they cannot be read, are no UTF-8, or name a column twice.
+        If they cannot be read, are no UTF-8, are a table of rows of unequal width, or name
+        a column twice.
     """
-    with readable(path.name):
-        if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(io.BytesIO(data))
+    file = clipped(path.name)
+    data, _ = unpacked(data, file)
+    if data.startswith(PARQUET):
+        return parquet_frame(data, file)
+    text, encoding = decoded(data, file, None)
+    if encoding == "cp1252":
+        raise DataError(f"{file}: cannot be read: is no UTF-8; save it as UTF-8")
+    data = text.encode()
+    # It says where a row is longer or shorter than the others.
+    read_text(data, file, ReadOptions(separator=",", encoding="utf-8", header=True), None)
+    return _csv_frame(data, file, path)
+
+
+def _csv_frame(data: bytes, file: str, path: Path) -> pl.DataFrame:
+    with readable(file):
         # The reader renames what is there twice, so that the header must be looked at as it stands.
         header = pl.read_csv(io.BytesIO(data), has_header=False, n_rows=1, infer_schema=False)
         check_names([name or "" for name in header.row(0)], path)
@@ -108,8 +127,8 @@ def utc_times(column: pl.Series, path: Path) -> TimeArray:
         if unread.any():
             row = first_row(unread.to_numpy())
             raise DataError(
-                f"{path.name}, row {row}, column {printable(column.name)}: {column[row - 1]!r} is "
-                "not a time such as 2024-01-31 13:00:00"
+                f"{place(path, column.name, row)}: {quoted(column[row - 1])} is "
+                "not a time such as 2024-01-31 13:00:00; write it so"
             )
         column = parsed
     if column.dtype.is_integer():
@@ -118,13 +137,13 @@ def utc_times(column: pl.Series, path: Path) -> TimeArray:
         column = column.cast(pl.Datetime("us"))
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
         raise DataError(
-            f"{path.name}, column {printable(column.name)}: holds {column.dtype}, expected times "
+            f"{place(path, column.name)}: holds {column.dtype}, expected times "
             "such as 2024-01-31 13:00:00"
         )
     stray_N = stray_times(column)
     if stray_N.any():
-        place = f"{path.name}, row {first_row(stray_N)}, column {printable(column.name)}"
-        raise DataError(f"{place}: {stray_finding(column, stray_N)}")
+        where = place(path, column.name, first_row(stray_N))
+        raise DataError(f"{where}: {stray_finding(column, stray_N)}")
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
@@ -146,36 +165,39 @@ def numbers(column: pl.Series, path: Path, expected: str) -> FloatArray:
         if unread.any():
             row = first_row(unread.to_numpy())
             raise DataError(
-                f"{path.name}, row {row}, column {printable(column.name)}: {column[row - 1]!r}, "
-                f"expected {expected}"
+                f"{place(path, column.name, row)}: {quoted(column[row - 1])}, expected {expected}"
             )
         column = parsed
     if not (column.dtype.is_numeric() or column.dtype == pl.Null):
-        raise DataError(
-            f"{path.name}, column {printable(column.name)}: holds {column.dtype}, "
-            f"expected {expected}"
-        )
+        raise DataError(f"{place(path, column.name)}: holds {column.dtype}, expected {expected}")
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def check_increasing(time_N: TimeArray, name: str, path: Path) -> None:
     """Raise DataError where a time is missing or not after the one before."""
     if np.isnat(time_N).any():
-        raise DataError(f"{path.name}, row {first_row(np.isnat(time_N))}, column {name}: is empty")
+        raise DataError(f"{place(path, name, first_row(np.isnat(time_N)))}: is empty")
     backward_N = np.diff(time_N) <= np.timedelta64(0, "us")
     if backward_N.any():
         row = first_row(backward_N)
         raise DataError(
-            f"{path.name}, row {row + 1}, column {name}: {time_N[row]} is not after the row "
+            f"{place(path, name, row + 1)}: {time_N[row]} is not after the row "
             f"before, {time_N[row - 1]}; sort the file and keep each time once"
         )
 
 
 def check_names(names: list[str], path: Path) -> None:
     """Raise DataError where a column is there twice."""
-    twice = next((name for name in names if names.count(name) > 1), None)
+    counts = Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:
-        raise DataError(f"{path.name}: column {printable(twice)} is there twice; keep one")
+        raise DataError(f"{clipped(path.name)}: column {clipped(twice)} is there twice; keep one")
+
+
+def place(path: Path, column: str, row: int | None = None) -> str:
+    """Return how a message begins: file, row and column."""
+    at = "" if row is None else f"row {row}, "
+    return f"{clipped(path.name)}, {at}column {clipped(column)}"
 
 
 def first_row(found_T: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
@@ -194,6 +216,6 @@ def _epoch_times(column: pl.Series, path: Path) -> pl.Series:
         if column.is_between(EPOCH_1990_S * per_second, EPOCH_2100_S * per_second).all():
             return pl.from_epoch(column, time_unit=unit)
     raise DataError(
-        f"{path.name}, column {printable(column.name)}: holds {column.min()!r} to "
+        f"{place(path, column.name)}: holds {column.min()!r} to "
         f"{column.max()!r}, expected times such as 2024-01-31 13:00:00, or seconds since 1970"
     )

@@ -107,7 +107,7 @@ def unpacked(key: str, content: bytes) -> Kept:
         since = index["since_utc"]
         return Kept(
             table=_table(index, content, end),
-            report=restored(BarReport, index["report"]),
+            report=_report(index["report"]),
             since_utc=None if since is None else datetime.fromisoformat(since),
         )
     except (
@@ -138,4 +138,27 @@ def _table(index: dict[str, Any], content: bytes, offset: int) -> EventTable:
         array = np.frombuffer(content, DTYPES[name], count=math.prod(shape), offset=offset)
         arrays[name] = array.reshape(shape)
         offset += array.nbytes
-    return EventTable(symbol=index["symbol"], names_F=tuple(index["names_F"]), **arrays)
+    table = EventTable(symbol=index["symbol"], names_F=tuple(index["names_F"]), **arrays)
+    _check_whole(table)
+    return table
+
+
+def _report(plain: Any) -> BarReport:
+    report = restored(BarReport, plain)
+    if not isinstance(report, BarReport):
+        raise BrokenEntryError("it holds no report")
+    return report
+
+
+def _check_whole(table: EventTable) -> None:
+    """Raise BrokenEntryError where an array is missing or of another length, or a name is none."""
+    n_events = len(table.t0_N)
+    for name in DTYPES:
+        array = getattr(table, name)
+        if array is None and name == "timed_out_N":  # as tables made elsewhere have it
+            continue
+        shape = (n_events, len(table.names_F)) if name == "x_NF" else (n_events,)
+        if array is None or array.shape != shape:
+            raise BrokenEntryError(f"it holds no whole {name}")
+    if not all(isinstance(name, str) for name in (table.symbol, *table.names_F)):
+        raise BrokenEntryError("it holds names that are no text")

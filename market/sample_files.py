@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from market.samples import Samples
 
@@ -30,12 +31,30 @@ class MappedSamples(Samples):
 
 
 def map_samples(samples: Samples, folder: Path) -> MappedSamples:
-    """Write samples into a folder of their own, made where it is missing, and open them there."""
+    """Write samples into a folder of their own, made where it is missing, and open them there.
+
+    Raises
+    ------
+    OSError
+        Naming the file that could not be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(samples, name), allow_pickle=False)
+        _write_array(folder / f"{name}.npy", getattr(samples, name))
     (folder / NAMES).write_text(json.dumps(samples.names_F), encoding="utf-8")
     return mapped_samples(folder)
+
+
+def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    array = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(array)
+    try:
+        # By hand: where the disk is full, numpy's own way of writing tells neither why nor where.
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(array.view(np.uint8).data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def mapped_samples(folder: Path) -> MappedSamples:

@@ -57,6 +57,11 @@ def source_digest(source: Source, symbol: str, seed: int) -> str:
     return source.digest(symbol)
 
 
+def file_name(source: Source, symbol: str) -> str | None:
+    """Return the name of a symbol's file; None where it is simulated."""
+    return None if isinstance(source, SimulatedMarket) else source.file_name(symbol)
+
+
 def _kept(
     cache: TableCache,
     source: SimulatedMarket | BarFiles,
@@ -77,7 +82,7 @@ def _kept(
     if isinstance(source, BarFiles):
         # The file may have changed since: what is kept has the name of what was read.
         identity["sha256"] = source.digest(symbol)
-    if not _is_passing(made.report):
+    if not is_passing(made.report):
         cache.keep(table_key(identity, *definitions), made)
     return made
 
@@ -108,6 +113,7 @@ def _now_utc(source: SimulatedMarket | BarFiles) -> datetime | None:
     return source.clock() if isinstance(source, BarFiles) else None
 
 
-def _is_passing(report: BarReport) -> bool:
+def is_passing(report: BarReport | None) -> bool:
     """Tell whether the same file gives other bars before long: one of them was still forming."""
-    return report.reading is not None and UNFINISHED in report.reading.repairs
+    reading = report.reading if report else None
+    return reading is not None and UNFINISHED in reading.repairs

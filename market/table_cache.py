@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from market.kept_files import BrokenEntryError, Kept, packed, unpacked, write_whole
+from market.reading.file_bytes import NotAFileError, regular_bytes
 
 # Nothing by other names is read or removed.
 ENTRY = re.compile(r"[0-9a-f]{64}\.events")
@@ -67,10 +68,10 @@ class TableCache:
         if self._is_writable and _is_inside(self.folder, self.data):
             self._turn_down(f"{self.folder} lies in data.dir, which is left alone")
         try:
-            kept = unpacked(key, path.read_bytes())
+            kept = unpacked(key, regular_bytes(path))
         except FileNotFoundError:
             return None
-        except (OSError, BrokenEntryError) as error:
+        except (OSError, NotAFileError, BrokenEntryError) as error:
             _log.debug("%s cannot be used and is made anew: %s", path, error)
             return None
         if now_utc is not None and kept.since_utc is not None and now_utc < kept.since_utc:

@@ -1,6 +1,8 @@
 """A folder of tables with features and labels made elsewhere, one per symbol."""
 
 import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,18 @@ from market.data_files import (
     first_row,
     numbers,
     only_file,
+    place,
     read_frame,
     symbol_files,
     utc_times,
 )
 from market.event_table import UNDECIDED, EventTable
 from market.reading.file_bytes import file_bytes
-from market.reading.safe_names import printable, some
+from market.reading.safe_names import clipped, some
 
+LONGEST_NAME = 200
+# Models hold features in 32 bits.
+LARGEST = float(np.finfo(np.float32).max)
 OWN_COLUMNS = ("timestamp", "label", "label_end", "weight")
 
 
@@ -36,6 +42,8 @@ class TableFiles:
     ----------
     dir : str
         The folder.
+    clock : callable
+        Returns the time now, aware of its zone.
 
     Raises
     ------
@@ -43,8 +51,14 @@ class TableFiles:
         As BarFiles.
     """
 
-    def __init__(self, *, dir: str) -> None:  # noqa: A002 - named as its key, data.dir
+    def __init__(
+        self,
+        *,
+        dir: str,  # noqa: A002 - named as its key, data.dir
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.files = symbol_files(data_dir(dir))
+        self.clock = clock
         self._sha256: dict[str, str] = {}
 
     @property
@@ -56,6 +70,10 @@ class TableFiles:
         """Return the SHA-256 of the symbol's file, in hexadecimal: as it was read, if it was."""
         return self._sha256.get(symbol) or file_digest(only_file(self.files, symbol))
 
+    def file_name(self, symbol: str) -> str:
+        """Return the name of a symbol's file; raises DataError where it has none to read."""
+        return only_file(self.files, symbol).name
+
     def table(self, symbol: str) -> EventTable:
         """Read and check one symbol's table; raises DataError naming file, row and column."""
         path = only_file(self.files, symbol)
@@ -65,31 +83,60 @@ class TableFiles:
         for name in ("timestamp", "label"):
             if name not in frame.columns:
                 raise DataError(
-                    f"{path.name}: no column {name}; found {some(frame.columns)} (a file of bars "
-                    "is read with data=bars)"
+                    f"{clipped(path.name)}: no column {name}; found {some(frame.columns)} (a file "
+                    "of bars is read with data=bars)"
                 )
-        if "" in frame.columns:
-            raise DataError(
-                f"{path.name}: column {frame.columns.index('') + 1} has no name; name it, or drop "
-                "it where it is a row number"
-            )
+        _check_names(frame.columns, path)
         names_F = tuple(name for name in frame.columns if name not in OWN_COLUMNS)
         if not names_F:
-            raise DataError(f"{path.name}: no feature beside {some(frame.columns)}")
+            raise DataError(
+                f"{clipped(path.name)}: no feature beside {some(frame.columns)}; add a column of "
+                "numbers"
+            )
         t0_N = utc_times(frame["timestamp"], path)
         check_increasing(t0_N, "timestamp", path)
+        self._check_past(t0_N, "timestamp", path)
         label_N = _labels(frame["label"], path)
         decided_N = label_N != UNDECIDED
+        t1_N = _label_ends(frame, t0_N, decided_N, path)
+        self._check_past(t1_N, "label_end", path)
         return EventTable(
             symbol=symbol,
             t0_N=t0_N,
             x_NF=_features(frame, names_F, decided_N, path),
             names_F=names_F,
             label_N=label_N,
-            t1_N=_label_ends(frame, t0_N, decided_N, path),
+            t1_N=t1_N,
             weight_N=_weights(frame, decided_N, path),
             timed_out_N=None,
         )
+
+    def _check_past(self, time_N: TimeArray, name: str, path: Path) -> None:
+        now = np.datetime64(self.clock().astimezone(UTC).replace(tzinfo=None), "us")
+        future_N = time_N > now
+        if future_N.any():
+            row = first_row(future_N)
+            raise DataError(
+                f"{place(path, name, row)}: {time_N[row - 1]} UTC is in the future, it is "
+                f"{now.astype('datetime64[m]')} UTC; times without an offset are read as UTC: is "
+                "it another clock, or a wrong year?"
+            )
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    for at, name in enumerate(names, start=1):
+        found = f"{clipped(path.name)}: column {at}"
+        if not name:
+            raise DataError(f"{found} has no name; name it, or drop it where it is a row number")
+        if not name.isprintable():
+            raise DataError(
+                f"{found}, {clipped(name)}, has signs nobody sees in its name; rename it"
+            )
+        if len(name) > LONGEST_NAME:
+            raise DataError(
+                f"{found}, {clipped(name)}, has a name of {len(name):,} letters, at most "
+                f"{LONGEST_NAME} are possible; rename it"
+            )
 
 
 def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
@@ -100,8 +147,13 @@ def _labels(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np
     if stray_N.any():
         row = first_row(stray_N)
         raise DataError(
-            f"{path.name}, row {row}, column label: {_cell(column[row - 1])}, "
-            "expected 0, 1 or empty"
+            f"{place(path, 'label', row)}: {_cell(column[row - 1])}, expected 0, 1 or empty"
+        )
+    seen = np.unique(value_N[~np.isnan(value_N)])
+    if len(seen) == 1:
+        raise DataError(
+            f"{clipped(path.name)}, column label: is {seen[0]:g} in every row that has one, "
+            "expected both 0 and 1; take more rows"
         )
     return np.where(np.isnan(value_N), UNDECIDED, value_N).astype(np.int8)
 
@@ -118,12 +170,13 @@ def _features(
         if column.dtype == pl.Boolean:
             column = column.cast(pl.Int8)
         x_NF[:, f] = numbers(column, path, "a number")
-        bad_N = ~np.isfinite(x_NF[:, f]) & decided_N
+        bad_N = ~(np.abs(x_NF[:, f]) <= LARGEST) & decided_N
         if bad_N.any():
             row = first_row(bad_N)
             raise DataError(
-                f"{path.name}, row {row}, column {printable(name)}: {_cell(column[row - 1])}, "
-                "expected a finite number; fill it, or leave the row's label empty"
+                f"{place(path, name, row)}: {_cell(column[row - 1])}, "
+                f"expected a finite number{_beyond(x_NF[row - 1, f])}; fill it, or leave the row's "
+                "label empty"
             )
     return x_NF
 
@@ -141,7 +194,7 @@ def _label_ends(
     if early_N.any():
         row = first_row(early_N)
         raise DataError(
-            f"{path.name}, row {row}, column label_end: {_cell(frame['label_end'][row - 1])}, "
+            f"{place(path, 'label_end', row)}: {_cell(frame['label_end'][row - 1])}, "
             f"expected a time from {t0_N[row - 1]} on"
         )
     return np.where(decided_N, t1_N, np.datetime64("NaT", "us"))
@@ -154,15 +207,19 @@ def _weights(
         return np.ones(len(frame))
     column = frame["weight"]
     weight_N = numbers(column, path, "a number above 0")
-    bad_N = decided_N & ~(np.isfinite(weight_N) & (weight_N > 0))
+    bad_N = decided_N & ~((weight_N > 0) & (weight_N <= LARGEST))
     if bad_N.any():
         row = first_row(bad_N)
         raise DataError(
-            f"{path.name}, row {row}, column weight: {_cell(column[row - 1])}, expected a number "
-            "above 0"
+            f"{place(path, 'weight', row)}: {_cell(column[row - 1])}, expected a number "
+            f"above 0{_beyond(weight_N[row - 1])}"
         )
     return weight_N
 
 
+def _beyond(value: float) -> str:
+    return f" up to {LARGEST:.1e}" if np.isfinite(value) else ""
+
+
 def _cell(value: object) -> str:
-    return "empty" if value is None else printable(str(value))
+    return "empty" if value is None else clipped(str(value))

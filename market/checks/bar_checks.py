@@ -33,6 +33,8 @@ from market.checks.bar_report import (
 from market.reading.raw_bars import RawBars
 
 PRICES = ("open", "high", "low", "close")
+# A number above it is no price and no volume, and its square no number at all.
+LARGEST = 1e100
 NOISE = 1e-9  # relative: what dividing prices kept as integers leaves behind
 
 NO_TIME = "no time"
@@ -171,10 +173,10 @@ def _judged(raw: RawBars, found: _Findings) -> tuple[RawBars, IndexArray]:
     with np.errstate(invalid="ignore"):
         reasons = {
             NO_TIME: np.isnat(raw.start_T),
-            BAD_PRICE: ~(np.isfinite(price_CT) & (price_CT > 0)).all(axis=0),
+            BAD_PRICE: ~((price_CT > 0) & (price_CT <= LARGEST)).all(axis=0),
             HIGH_BELOW_LOW: high_T < low_T * (1 - NOISE),
             OUTSIDE: (high_T < top_T * (1 - NOISE)) | (low_T > bottom_T * (1 + NOISE)),
-            BAD_VOLUME: ~(np.isfinite(raw.volume_T) & (raw.volume_T >= 0)),
+            BAD_VOLUME: ~((raw.volume_T >= 0) & (raw.volume_T <= LARGEST)),
         }
     empty_T = np.isnan(price_CT).all(axis=0)
     found.repaired(NO_PRICES, int(empty_T.sum()))
@@ -246,10 +248,7 @@ def _unequal(
     used: np.timedelta64,
     usual: np.timedelta64 | None,
 ) -> DataError:
-    """Return the error for bars that come at ``strange_S`` steps.
-
-    ``usual`` is the commonest step where the length ``used`` is set, and None where it is measured.
-    """
+    """Return the error; ``usual`` is the commonest step where ``used`` is set, else None."""
     first = int(np.argmax(strange_S))
     row = int(np.argmax(raw.start_T == times[first + 1]))
     came = length_text(times[first + 1] - times[first])
@@ -351,7 +350,7 @@ def _check_dropped(raw: RawBars, found: _Findings, max_dropped: float) -> None:
     reason = min(firsts, key=firsts.__getitem__)
     raise DataError(
         f"{_finding(raw, reason, firsts[reason])}; {n_bad:,} of {len(raw):,} rows are bad, at most "
-        f"{most:,} may be dropped (data.max_dropped)"
+        f"{most:,} may be dropped: mend them, or raise data.max_dropped"
     )
 
 
@@ -362,8 +361,9 @@ def _finding(raw: RawBars, reason: str, row: int) -> str:
     if reason == NO_TIME:
         return f"{_place(raw, row, 'time')}: is empty, expected a time"
     if reason == BAD_PRICE:
-        name = next(n for n, value in price.items() if not (np.isfinite(value) and value > 0))
-        return f"{_place(raw, row, name)}: {price[name]:g}, expected a price above 0"
+        name = next(n for n, value in price.items() if not 0 < value <= LARGEST)
+        wanted = f"a price above 0{_limit(price[name])}"
+        return f"{_place(raw, row, name)}: {price[name]:g}, expected {wanted}"
     if reason == HIGH_BELOW_LOW:
         return f"{_place(raw, row, 'high')}: {price['high']!r} is below low {price['low']!r}"
     if reason == OUTSIDE:
@@ -371,11 +371,16 @@ def _finding(raw: RawBars, reason: str, row: int) -> str:
         return f"{_place(raw, row, name)}: {price[name]!r} lies outside {low_to_high}"
     if reason == BAD_VOLUME:
         volume = float(raw.volume_T[row])
-        return f"{_place(raw, row, 'volume')}: {volume:g}, expected a volume of 0 or more"
+        wanted = f"a volume of 0 or more{_limit(volume)}"
+        return f"{_place(raw, row, 'volume')}: {volume:g}, expected {wanted}"
     return (
         f"{_place(raw, row, 'time')}: a second, different bar at {_text(raw.start_T[row])} UTC, "
         "expected one"
     )
+
+
+def _limit(value: float) -> str:
+    return f" and up to {LARGEST:g}" if LARGEST < value < np.inf else ""
 
 
 def _within(price: dict[str, float], name: str) -> bool:

@@ -137,7 +137,11 @@ def _summer_times_apart(start_T: TimeArray) -> BoolArray:
 
 
 def _distance(one_H: FloatArray, other_H: FloatArray) -> float:
-    return float(np.square(one_H / one_H.mean() - other_H / other_H.mean()).sum())
+    """Return how unlike two patterns are; NaN where one is flat, or an hour is not known."""
+    means = one_H.mean(), other_H.mean()
+    if not all(mean > 0 for mean in means):
+        return np.nan
+    return float(np.square(one_H / means[0] - other_H / means[1]).sum())
 
 
 def _lags(now_QH: FloatArray, before_QH: FloatArray) -> list[int]:

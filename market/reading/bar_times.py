@@ -13,11 +13,12 @@ from market.bars import TimeArray
 from market.reading.cell_table import NARROW, TOO_NARROW, CellTable, text_cells
 from market.reading.column_names import SAMPLE_ROWS, as_setting
 from market.reading.read_options import ReadOptions, hour_only, polars_format
-from market.reading.safe_names import printable
+from market.reading.safe_names import clipped, quoted
 from market.reading.time_formats import (
     EPOCH,
     PER_SECOND,
     as_text,
+    coarser_counts,
     epoch_unit,
     formats_of,
     is_clock,
@@ -105,7 +106,9 @@ def _check_cells(table: CellTable, cells: pl.Series, columns: tuple[int, ...], l
             raise table.wrong(label, finding, again.to_numpy())
     narrow = cells.str.contains(NARROW).fill_null(value=False)
     if narrow.any():
-        raise table.wrong(label, f"{cells.filter(narrow)[0]!r}, {TOO_NARROW}", narrow.to_numpy())
+        raise table.wrong(
+            label, f"{quoted(cells.filter(narrow)[0])}, {TOO_NARROW}", narrow.to_numpy()
+        )
 
 
 def _check_time_of_day(
@@ -158,7 +161,7 @@ def _from_text(
         return cells, "none"
     shapes = Counter(shape for cell in sample if (shape := formats_of(cell)))
     if wanted is None and not shapes:
-        finding = f"{sample[0]!r} is not a time such as {EXAMPLE}; see data.time_format"
+        finding = f"{quoted(sample[0])} is not a time such as {EXAMPLE}; see data.time_format"
         raise table.wrong(label, finding, cells.is_not_null().to_numpy())
     formats = (wanted,) if wanted is not None else shapes.most_common(1)[0][0]
     if formats == (EPOCH,):
@@ -170,7 +173,7 @@ def _from_text(
     if len(formats) > 1 and not any(misfits.values()):
         raise table.wrong(
             label,
-            f"{sample[0]!r} may be day or month first, and no row "
+            f"{quoted(sample[0])} may be day or month first, and no row "
             f"tells; say which with data.time_format='{formats[0]}' or '{formats[1]}'",
         )
     best = min(formats, key=lambda code: misfits[code])
@@ -178,8 +181,8 @@ def _from_text(
         unread = read[best].is_null() & cells.is_not_null()
         fitting = cells.filter(read[best].is_not_null()).head(1).to_list()
         finding = (
-            f"{cells.filter(unread)[0]!r} is not a time such as "
-            f"{printable((fitting or [EXAMPLE])[0])}, written {_shown(best)}; see data.time_format"
+            f"{quoted(cells.filter(unread)[0])} is not a time such as "
+            f"{clipped((fitting or [EXAMPLE])[0])}, written {_shown(best)}; see data.time_format"
         )
         raise table.wrong(label, finding, unread.to_numpy())
     return read[best], _shown(best)
@@ -206,7 +209,9 @@ def _from_epoch(table: CellTable, cells: pl.Series, label: str) -> tuple[pl.Seri
     unread = counts.is_null() & cells.is_not_null()
     if unread.any():
         cell = cells.filter(unread)[0]
-        finding = f"{cell!r} is not a time such as {EXAMPLE}, nor seconds {EPOCH} as the others"
+        finding = (
+            f"{quoted(cell)} is not a time such as {EXAMPLE}, nor seconds {EPOCH} as the others"
+        )
         raise table.wrong(label, finding, unread.to_numpy())
     return _counted(table, counts, label)
 
@@ -220,6 +225,10 @@ def _counted(table: CellTable, counts: pl.Series, label: str) -> tuple[pl.Series
             f"expected times such as {EXAMPLE}, or seconds {EPOCH}",
         )
     per_second = PER_SECOND[unit]
+    coarser_T = coarser_counts(counts, unit)
+    if coarser_T is not None:
+        finding = f"{counts.filter(pl.Series(coarser_T))[0]!r} seems not to count {unit} {EPOCH}, "
+        raise table.wrong(label, f"{finding}as others do; write all in one unit", coarser_T)
     if counts.dtype == pl.Int64 and per_second > 10**6:
         microseconds = counts // (per_second // 10**6)
     else:
@@ -262,9 +271,9 @@ def _clock(table: CellTable, columns: tuple[int, ...], wanted: str | None) -> tu
         return Zone(None, 0), "UTC (none is given)"
     try:
         zone = parse_zone(name)
-        return zone, f"{printable(name.upper() if noted[2] else name)} (in the header)"
+        return zone, f"{clipped(name.upper() if noted[2] else name)} (in the header)"
     except ValueError:
         label = " + ".join(table.label(column) for column in columns)
         raise table.wrong(
-            label, f"{name!r} is no clock that is known; set data.time_zone"
+            label, f"{quoted(name)} is no clock that is known; set data.time_zone"
         ) from None

@@ -11,6 +11,7 @@ import polars as pl
 
 from market.bars import FloatArray
 from market.reading.cell_table import NARROW, TOO_NARROW, CellTable, text_cells
+from market.reading.safe_names import quoted
 
 BLANKS = r"[\s\u00a0\u202f\u2019']"
 GROUPED = {
@@ -48,8 +49,8 @@ def decimal_sign(table: CellTable, columns: Iterable[int]) -> str:
     if is_ambiguous:
         raise table.wrong(
             label,
-            f"{cell!r} may have a decimal comma or thousands; say which with data.decimal=',' or "
-            "data.decimal='.'",
+            f"{quoted(cell)} may have a decimal comma or thousands; say which with "
+            "data.decimal=',' or data.decimal='.'",
         )
     return "."
 
@@ -100,6 +101,10 @@ def _from_text(
         unread = found.is_null() & cells.is_not_null()
     if unread.any():
         cell = cells.filter(unread)[0]
-        finding = TOO_NARROW if cell.startswith(NARROW) else f"expected {expected}"
-        raise table.wrong(label, f"{cell!r}, {finding}", unread.to_numpy())
+        finding = (
+            TOO_NARROW
+            if cell.startswith(NARROW)
+            else f"expected {expected}; mend it, or take the row out"
+        )
+        raise table.wrong(label, f"{quoted(cell)}, {finding}", unread.to_numpy())
     return found

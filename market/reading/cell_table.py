@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from market.bars import DataError
-from market.reading.safe_names import printable
+from market.reading.safe_names import clipped
 
 NARROW, TOO_NARROW = "##", "as Excel shows what a narrow column cannot hold; widen it, save again"
 # What stands for a cell without a value, in lower case.
@@ -47,7 +47,7 @@ class CellTable:
 
     def label(self, position: int) -> str:
         """Return what to call a column in print: its name, else ``column 3``."""
-        return printable(self.name(position)) or f"column {position + 1}"
+        return clipped(self.name(position)) or f"column {position + 1}"
 
     def name(self, position: int) -> str:
         """Return a column's name as it stands; empty without one."""

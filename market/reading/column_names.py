@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from market.bars import DataError
 from market.reading.cell_numbers import sample_numbers
 from market.reading.cell_table import CellTable
-from market.reading.safe_names import printable, some
+from market.reading.safe_names import clipped, some
 from market.reading.time_formats import is_clock, is_date, is_time
 
 PRICES = ("open", "high", "low", "close")
@@ -100,9 +100,7 @@ def _said(table: CellTable, key: str, value: str | int) -> tuple[int, ...]:
         if len(at) == 1:
             return (at[0],)
     found = f"found {some(list(names))}" if names else "it has no header; say its position"
-    raise DataError(
-        f"{table.file}: data.columns.{key}={printable(value)} is no one column; {found}"
-    )
+    raise DataError(f"{table.file}: data.columns.{key}={clipped(value)} is no one column; {found}")
 
 
 def _by_name(

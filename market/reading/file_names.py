@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from market.bars import DataError
-from market.reading.safe_names import printable, some, symbol_keys
+from market.reading.safe_names import clipped, printable, quoted, some, symbol_keys
 
 ENDINGS = (".parquet", ".csv", ".txt", ".tsv")
 NO_PRICES = re.compile(r"(readme|licen[cs]e|notice|copying|changelog|requirements)\b.*", re.I)
@@ -223,10 +223,10 @@ def _counts(path: Path, pattern: str | None) -> bool:
 
 
 def _by_pattern(path: Path, name: str, pattern: re.Pattern[str]) -> NamedFile:
-    where = f"{printable(path.name)}: data.name_pattern={printable(pattern.pattern)}"
+    where = f"{clipped(path.name)}: data.name_pattern={printable(pattern.pattern)}"
     found = pattern.fullmatch(name)
     if found is None or not found["symbol"]:
-        raise DataError(f"{where} does not fit {name!r}")
+        raise DataError(f"{where} does not fit {quoted(name)}")
     text = found["length"] if "length" in pattern.groupindex else None
     try:
         return NamedFile(found["symbol"], bar_length(text) if text else None)

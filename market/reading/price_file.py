@@ -14,7 +14,7 @@ from market.reading.file_bytes import file_bytes
 from market.reading.parquet_file import read_parquet
 from market.reading.raw_bars import FIELDS, FileFormat, RawBars
 from market.reading.read_options import ReadOptions
-from market.reading.safe_names import printable
+from market.reading.safe_names import clipped
 from market.reading.text_encoding import PARQUET, unpacked
 from market.reading.text_format import read_text
 
@@ -34,7 +34,7 @@ def read_price_file(path: Path, options: ReadOptions) -> RawBars:
     DataError
         If it cannot be read so; one line naming file, row and column, and the key that would help.
     """
-    file, data = printable(path.name), file_bytes(path)
+    file, data = clipped(path.name), file_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     data, compression = unpacked(data, file)
     if data.startswith(PARQUET):

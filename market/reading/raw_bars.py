@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from market.bars import FloatArray, TimeArray
-from market.reading.safe_names import printable
+from market.reading.safe_names import clipped
 
 FIELDS = ("time", "open", "high", "low", "close", "volume")
 
@@ -83,7 +83,7 @@ class RawBars:
     @property
     def file(self) -> str:
         """The file's name, for messages."""
-        return printable(self.path.name)
+        return clipped(self.path.name)
 
     def __len__(self) -> int:
         return len(self.start_T)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 
 SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]{0,63}")
 LONGEST_SYMBOL = 64
+LONGEST_SHOWN = 80
 # A byte that is no UTF-8 stands in a file's name as one of these.
 STRAY_BYTES = range(0xDC80, 0xDD00)
 
@@ -16,9 +17,23 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else _spelled(letter) for letter in text)
 
 
+def clipped(text: str) -> str:
+    """Return text as `printable` does, its middle left out where it is long."""
+    if len(text) <= LONGEST_SHOWN:
+        return printable(text)
+    return f"{printable(text[: LONGEST_SHOWN // 2])}...{printable(text[-10:])}"
+
+
+def quoted(text: str) -> str:
+    """Return text in quotation marks as Python writes it, its middle left out where it is long."""
+    if len(text) <= LONGEST_SHOWN:
+        return repr(text)
+    return f"{repr(text[: LONGEST_SHOWN // 2])[:-1]}...{repr(text[-10:])[1:]}"
+
+
 def some(names: Sequence[str]) -> str:
     """Return the first few names, for a message."""
-    return ", ".join(map(printable, names[:8])) + (", ..." if len(names) > 8 else "")
+    return ", ".join(map(clipped, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def symbol_keys(said: Collection[str]) -> dict[str, str]:
@@ -43,7 +58,7 @@ def symbol_keys(said: Collection[str]) -> dict[str, str]:
 def cannot_be_a_symbol(file: str, symbol: str) -> str:
     """Return what to say of a file whose name speaks of something that cannot be a symbol."""
     return (
-        f"{printable(file)}: '{printable(symbol)}' cannot be a symbol; rename the file to at most "
+        f"{clipped(file)}: '{clipped(symbol)}' cannot be a symbol; rename the file to at most "
         f"{LONGEST_SYMBOL} letters, digits and ._#-, beginning with a letter or digit"
     )
 

@@ -16,14 +16,15 @@ import polars as pl
 from market.bars import DataError
 from market.reading.cell_table import CellTable
 from market.reading.read_options import SEPARATOR_NAMES, SEPARATORS, ReadOptions
-from market.reading.safe_names import printable
-from market.reading.text_encoding import decoded
+from market.reading.safe_names import clipped, quoted
+from market.reading.text_encoding import AGAIN, EMPTY, NEITHER, decoded
 
 # In this order: a decimal comma makes commas as regular as the separator is.
 CANDIDATES = ("\t", ";", "|", ",", " ")
 UNPAIRED = "its quotation marks do not pair up"
 LEAST_SEPARATORS = 4  # time, open, high, low, close
 SAMPLE_LINES = 200
+MOST_COLUMNS = 20_000
 NUMBER = re.compile(r"[-+]?\d[\d.,' ]*(?:[eE][-+]?\d+)?|[-+]?\.\d+|(?i:nan|null)")
 
 IntArray = npt.NDArray[np.int64]
@@ -49,14 +50,15 @@ def read_text(data: bytes, file: str, options: ReadOptions, compression: str | N
     text, encoding = decoded(data, file, options.encoding)
     separator = SEPARATORS.get(options.separator or "") or _separator(text)
     if separator is None:
-        line = text.strip().partition("\n")[0][:40]
-        raise DataError(f"{file}: no separator in {line!r}; say which with data.separator")
+        line = quoted(text.strip().partition("\n")[0])
+        raise DataError(f"{file}: no separator in {line}; say which with data.separator")
     if separator == " ":
         text = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", text)).strip(" ")
-    body = text.encode() if text.endswith("\n") else text.encode() + b"\n"
+    body = _body(text, file)
     lines = _lines(body, separator)
     if len(lines.start_L) == 0:
-        raise DataError(f"{file}: cannot be read: empty file")
+        raise DataError(f"{file}: cannot be read: {EMPTY}")
+    _check_columns(lines, file)
     usual = Counter(lines.fields_L[:SAMPLE_LINES].tolist()).most_common(1)[0][0]
     # Short lines before the table: an address, a title, a spreadsheet's sep=;
     above = int(np.argmax(2 * lines.fields_L > usual))
@@ -66,7 +68,7 @@ def read_text(data: bytes, file: str, options: ReadOptions, compression: str | N
     skipped += above
     rows = Lines(*(part[skipped:] for part in lines))
     if len(rows.start_L) == 0:
-        raise DataError(f"{file}: holds no rows below its header")
+        raise DataError(f"{file}: holds no rows below its header; {AGAIN}")
     row_T = rows.number_L - (lines.number_L[skipped - 1] if skipped else -1)
     names, width = _fitted(names, rows, usual)
     _check_width(rows, row_T, width, file, has_header=names is not None)
@@ -83,9 +85,29 @@ def read_text(data: bytes, file: str, options: ReadOptions, compression: str | N
     )
 
 
+def _body(text: str, file: str) -> bytes:
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # halves of characters, as some encodings can spell
+        raise DataError(f"{file}: cannot be read: {NEITHER}") from None
+    return body if body.endswith(b"\n") else body + b"\n"
+
+
+def _check_columns(lines: Lines, file: str) -> None:
+    many_L = lines.fields_L > MOST_COLUMNS
+    if many_L.any():
+        at = int(np.argmax(many_L))
+        raise DataError(
+            f"{file}, line {lines.number_L[at] + 1}: holds {lines.fields_L[at]:,} columns, at most "
+            f"{MOST_COLUMNS:,} can be read; leave out what is not needed"
+        )
+
+
 def _separator(text: str) -> str | None:
     lines = [re.sub(r'"[^"]*"', "", line).strip(" ") for line in text[:65_536].split("\n")]
     lines = [line for line in lines if line.strip()][:SAMPLE_LINES]
+    if not lines:
+        return None
     usual = {}
     for candidate in CANDIDATES:
         found = [
@@ -94,7 +116,8 @@ def _separator(text: str) -> str | None:
         usual[candidate] = Counter(found).most_common(1)[0][0]
         if usual[candidate] >= LEAST_SEPARATORS:
             return candidate
-    best = max(CANDIDATES, key=lambda candidate: usual[candidate])
+    # One blank in a line may be within a time.
+    best = max(CANDIDATES[:-1], key=lambda candidate: usual[candidate])
     return best if usual[best] else None
 
 
@@ -109,11 +132,11 @@ def _lines(body: bytes, separator: str) -> Lines:
     start_L = np.concatenate([[0], end_L[:-1] + 1])
     at = np.flatnonzero(is_separator_B)
     fields_L = np.searchsorted(at, end_L) - np.searchsorted(at, start_L) + 1
-    # Only a line of little but separators can be blank: a spreadsheet ends with such.
-    blank_L = np.zeros(len(end_L), bool)
-    for line in np.flatnonzero(end_L - start_L < 2 * fields_L - 1):
-        blank_L[line] = not body[start_L[line] : end_L[line]].strip(separator.encode() + b' "\t')
-    kept = np.flatnonzero(~blank_L)
+    # A spreadsheet ends with lines of nothing but separators.
+    is_content_B = np.isin(
+        byte_B, np.frombuffer(separator.encode() + b'\n "\t', np.uint8), invert=True
+    )
+    kept = np.flatnonzero(np.logical_or.reduceat(is_content_B, start_L))
     return Lines(start_L[kept], end_L[kept], fields_L[kept], kept)
 
 
@@ -171,10 +194,11 @@ def _check_width(rows: Lines, row_T: IntArray, width: int, file: str, has_header
     if ragged_T.any():
         at = int(np.argmax(ragged_T))
         like = "the header" if has_header else "most rows"
-        end = "; it is the last row: cut off?" if at == len(ragged_T) - 1 and at > 0 else ""
+        is_last = at == len(ragged_T) - 1 and at > 0
+        end = "it is the last row: cut off?" if is_last else "mend the row, or take it out"
         raise DataError(
             f"{file}, row {row_T[at]}: number of fields is {rows.fields_L[at]}, "
-            f"expected {width} as in {like}{end}"
+            f"expected {width} as in {like}; {end}"
         )
 
 
@@ -195,8 +219,8 @@ def _columns(body: bytes, rows: Lines, width: int, separator: str, file: str) ->
             glob=False,
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        finding = printable(str(error).strip().partition("\n")[0])
-        raise DataError(f"{file}: cannot be read: {finding}") from error
+        finding = clipped(str(error).strip().partition("\n")[0])
+        raise DataError(f"{file}: cannot be read: {finding}; {AGAIN}") from error
     if len(frame) != len(rows.number_L):
         raise DataError(f"{file}: cannot be read: {UNPAIRED}")
     return frame.get_columns()

@@ -45,6 +45,7 @@ PER_DAY = 86_400
 UNITS = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 EPOCH_1900_S, EPOCH_1990_S, EPOCH_2100_S = -2_208_988_800, 631_152_000, 4_102_444_800
 EPOCH_2200_S = 7_258_118_400
+MOST_COARSER = 0.05
 
 
 def formats_of(cell: str) -> tuple[str, ...]:
@@ -127,6 +128,18 @@ def epoch_unit(counts: pl.Series) -> str | None:
         if EPOCH_1990_S * per_second <= most <= EPOCH_2100_S * per_second:
             return unit if least >= EPOCH_1900_S * per_second else None
     return None
+
+
+def coarser_counts(counts: pl.Series, unit: str) -> npt.NDArray[np.bool_] | None:
+    """Return which counts are of a unit a thousand times as long or more; None where few seem so.
+
+    What was counted in seconds looks, as milliseconds, like January 1970: a few days of a long
+    history may be just that.
+    """
+    thousandth = EPOCH_2100_S * PER_SECOND[unit] / 1000
+    coarser = counts.is_between(EPOCH_1990_S, thousandth).fill_null(value=False)
+    is_many = int(coarser.sum()) > MOST_COARSER * len(counts)
+    return coarser.to_numpy() if is_many and unit != "seconds" else None
 
 
 def _per_second(column: pl.Series) -> float:

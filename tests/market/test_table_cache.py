@@ -13,6 +13,7 @@ from market.events import EveryBar, SmcEvents
 from market.features.smc import SmcFeatures
 from market.kept_files import Kept
 from market.labels import TripleBarrier
+from market.reading.file_bytes import MOST_BYTES
 from market.simulate import SimulatedMarket
 from market.table_cache import TableCache, code_digest, table_cache, table_key
 from tests.market.conftest import bar_files, declared, definitions
@@ -89,6 +90,18 @@ def test_a_broken_entry_is_none_and_says_so_only_in_detail(break_it, kept, tmp_p
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert "cannot be used and is made anew" in record.message
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_none_at_once(put, kept, tmp_path):
+    put(tmp_path / f"{KEYS[0]}.events")
+    assert cache_in(tmp_path).get(KEYS[0], now_utc=None) is None
+
+
+def test_an_entry_too_large_to_be_one_is_not_read(tmp_path):
+    with (tmp_path / f"{KEYS[0]}.events").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    assert cache_in(tmp_path).get(KEYS[0], now_utc=None) is None
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_once(kept, tmp_path, caplog):

@@ -1,12 +1,15 @@
 """Tables made elsewhere: what is accepted, and the one line that says what is wrong."""
 
-from datetime import datetime
+import gzip
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
 from market.bars import DataError
+from market.reading.parquet_file import parquet_frame
+from market.reading.text_encoding import unpacked
 from market.table_files import TableFiles
 
 TEXT = """timestamp,rsi,atr,label,label_end,weight
@@ -100,7 +103,7 @@ def test_a_header_that_cannot_be_used_is_told_in_one_line(tmp_path, header, find
 
 
 def test_a_table_needs_a_feature(tmp_path):
-    with pytest.raises(DataError, match=r"^EURUSD.csv: no feature beside timestamp, label$"):
+    with pytest.raises(DataError, match=r"^EURUSD.csv: no feature beside timestamp, label; add"):
         read(tmp_path, "timestamp,label\n2024-01-01,1\n")
 
 
@@ -207,11 +210,12 @@ def test_a_panic_of_the_reader_is_one_line_and_leaves_standard_error_alone(tmp_p
 
 def test_names_of_columns_are_printable_in_messages(tmp_path):
     with pytest.raises(
-        DataError, match=r"^EURUSD\.parquet, row 1, column a\\nb: nan, expected a fin"
+        DataError,
+        match=r"^EURUSD\.parquet: column 4, a\\nb, has signs nobody sees in its name; ren",
     ):
         read_parquet(tmp_path, **{"a\nb": pl.Series([np.nan, 1.0, 1.0])})
     with pytest.raises(
-        DataError, match=r"^EURUSD\.parquet, row 1, column \\x1b: 'x', expected a n"
+        DataError, match=r"^EURUSD\.parquet: column 4, \\x1b, has signs nobody sees in its name; "
     ):
         read_parquet(tmp_path, **{"\x1b": pl.Series(["x", "1", "2"])})
 
@@ -238,3 +242,30 @@ def test_the_digest_is_that_of_the_file(tmp_path):
     (tmp_path / "EURUSD.csv").write_text(TEXT.replace("50.5", "50.6"))
     assert len(before) == 64
     assert files.digest("EURUSD") != before
+
+
+def test_columns_that_are_nearly_always_0_are_read_though_they_pack_to_a_hundredth(tmp_path):
+    rng = np.random.default_rng(1)
+    flag = pl.Series(rng.random(1_000_000) < 0.005).cast(pl.Int8)
+    frame = pl.DataFrame([flag.alias(f"flag_{n}") for n in range(40)])
+    path = tmp_path / "EURUSD.parquet"
+    frame.write_parquet(path)
+    assert frame.height * frame.width * 8 > 100 * path.stat().st_size
+    assert parquet_frame(path.read_bytes(), path.name).shape == frame.shape
+
+
+def test_text_that_is_nearly_always_0_is_unpacked():
+    text = b"2024-01-01 00:00," + b",".join([b"0"] * 200) + b"\n"
+    content = text * (70 * 2**20 // len(text))
+    packed = gzip.compress(content, 1)
+    assert 100 < len(content) / len(packed) < 500
+    assert unpacked(packed, "EURUSD.csv.gz") == (content, "gzip")
+
+
+def test_times_of_another_clock_are_told_how_they_were_read(tmp_path):
+    (tmp_path / "EURUSD.csv").write_text(TEXT)
+    tables = TableFiles(dir=str(tmp_path), clock=lambda: datetime(2024, 1, 1, 1, 30, tzinfo=UTC))
+    with pytest.raises(
+        DataError, match=r"02:00.* UTC is in the future, .* without an offset are r"
+    ):
+        tables.table("EURUSD")

@@ -175,7 +175,7 @@ def test_a_bar_that_is_still_forming_is_left_out(minutes, n_bars):
     assert report.reading.repairs == ({"still forming, left out": 1} if n_bars == 9 else {})
 
 
-LIMIT = "; 1 of 10 rows are bad, at most 0 may be dropped (data.max_dropped)"
+LIMIT = "; 1 of 10 rows are bad, at most 0 may be dropped: mend them, or raise data.max_dropped"
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,8 @@ LIMIT = "; 1 of 10 rows are bad, at most 0 may be dropped (data.max_dropped)"
         ({1: np.nan}, "column Open: nan, expected a price above 0"),
         ({2: np.inf}, "column High: inf, expected a price above 0"),
         ({3: 0.0}, "column Low: 0, expected a price above 0"),
+        ({2: 1e101}, "column High: 1e+101, expected a price above 0 and up to 1e+100"),
+        ({5: 1e101}, "column volume: 1e+101, expected a volume of 0 or more and up to 1e+100"),
         ({4: -1.5}, "column Close: -1.5, expected a price above 0"),
         ({2: 1.5, 3: 2.5}, "column High: 1.5 is below low 2.5"),
         ({1: 5.0, 2: 4.0, 3: 1.0, 4: 2.0}, "column Open: 5.0 lies outside low 1 to high 4"),
@@ -211,7 +213,7 @@ def test_the_first_bad_row_of_any_kind_is_named_with_their_number():
     file[300] = (*file[300][:5], -1.0)
     assert refusal(file, max_dropped=0.001) == (
         "EURUSD.csv, row 301, column volume: -1, expected a volume of 0 or more; 18 of 3,070 rows "
-        "are bad, at most 3 may be dropped (data.max_dropped)"
+        "are bad, at most 3 may be dropped: mend them, or raise data.max_dropped"
     )
 
 

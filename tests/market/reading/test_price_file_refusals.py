@@ -72,8 +72,8 @@ def refusal(folder, content, **options):
         ("\n<!DOCTYPE html>\n<p>404</p>", ": is a web page, expected prices; download"),
         ('{"open": [1]}', ": is JSON, expected Parquet or text"),
         (b"PK\x03\x04 and so on", ": is a zip archive or an Excel workbook"),
-        (PACKED[:-5], ": cannot be read: gzip, but compressed file ended"),
-        (b"\x1f\x8b\x08\x00" + b"x" * 40, ": cannot be read: gzip, but error -3 while decompress"),
+        (PACKED[:-5], ": cannot be read: gzip: Compressed file ended"),
+        (b"\x1f\x8b\x08\x00" + b"x" * 40, ": cannot be read: gzip: invalid stored block"),
         (gzip.compress(b"", mtime=0), ": cannot be read: empty file"),
         (b"PAR1", ": cannot be read: parquet: "),
         (parquet()[:-1], ": cannot be read: parquet: "),
@@ -186,9 +186,9 @@ def test_an_hour_that_its_clock_never_shows_is_told(tmp_path):
 
 def test_a_folder_and_a_missing_file_are_told(tmp_path):
     (tmp_path / "EURUSD.csv").mkdir()
-    with pytest.raises(DataError, match=r"^EURUSD\.csv: is a folder, expected a file$"):
+    with pytest.raises(DataError, match=r"^EURUSD\.csv: is a folder, expected a file; take"):
         read_price_file(tmp_path / "EURUSD.csv", ReadOptions())
-    with pytest.raises(DataError, match=r"^none\.csv: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"^none\.csv: cannot be read: no such file"):
         read_price_file(tmp_path / "none.csv", ReadOptions())
 
 
