@@ -38,7 +38,7 @@ class TrainingMonitor:
         divergence_patience: int = 10,
         max_grad_norm: float = 10.0,
         max_minutes: float = 10.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for name, share in (
             ("overfit_train_accuracy", overfit_train_accuracy),

@@ -196,13 +196,13 @@ class Net(Model):
         return self._saliency_F
 
     def _save_weights(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         state = {f"net.{key}": tensor.numpy() for key, tensor in self._net.state_dict().items()}
         state["mean"] = self._scaler.mean_F
         state["scale"] = self._scaler.scale_F
         state["saliency"] = self._importance()
-        save_file(state, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(state))
 
     def _load_weights(self, folder: Path) -> None:
         import torch
@@ -211,8 +211,22 @@ class Net(Model):
         state = load_file(folder / WEIGHTS)
         self._scaler = Scaler(state.pop("mean"), state.pop("scale"))
         self._saliency_F = state.pop("saliency")
-        self._net = self._module(len(self.names_F))
+        self._check_layers(len(state))
+        # Without memory of its own: it takes as much as the file holds, whatever its sizes claim.
+        with torch.device("meta"):
+            self._net = self._module(len(self.names_F))
         self._net.load_state_dict(
-            {key.removeprefix("net."): torch.from_numpy(value) for key, value in state.items()}
+            {key.removeprefix("net."): torch.from_numpy(value) for key, value in state.items()},
+            assign=True,
         )
         self._net.eval()
+
+    def _check_layers(self, n_tensors: int) -> None:
+        """Refuse more layers than the file has weights for: making each takes its time."""
+        hidden, layers = (self.hyperparameters.get(key, 1) for key in ("hidden", "layers"))
+        claimed = max(layers, len(hidden) if isinstance(hidden, list) else 1)
+        if claimed > n_tensors:
+            raise ModelError(
+                f"{self.name}: model.json speaks of {claimed} layers, {WEIGHTS} holds {n_tensors} "
+                "tensors"
+            )

@@ -118,9 +118,9 @@ class LogisticRegression(Model):
         return size_F
 
     def _save_weights(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(self._linear, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(self._linear))
 
     def _load_weights(self, folder: Path) -> None:
         from safetensors.numpy import load_file

@@ -13,6 +13,7 @@ from market.bars import FloatArray
 from models.base import ModelError
 from models.net_rows import padded, windows
 from models.onnx_graph import FEATURES, ML, PROBABILITIES
+from models.onnx_shape import check_onnx
 from models.onnx_trees import OPERATOR, read_trees
 from models.tree_walk import TreeWalk
 
@@ -24,8 +25,8 @@ Rows = Callable[[FloatArray], FloatArray]
 
 # So many rows are answered at once: more would only take more memory.
 BATCH_ROWS = 4096
-# How a file says that its weights lie in another one: a protobuf key that is "location".
-ELSEWHERE = b"\n\x08location"
+# Nobody looks back so far, and each takes its memory.
+MOST_LOOKBACK_ROWS = 10_000
 
 
 class OnnxModel:
@@ -111,8 +112,7 @@ def _session(content: bytes) -> "InferenceSession":
         onnxruntime_pybind11_state as state,
     )
 
-    if ELSEWHERE in content:
-        raise ModelError("its weights lie in other files, expected them inside")
+    check_onnx(content)
     options = onnxruntime.SessionOptions()
     # One row is over before a second thread has woken up.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -144,6 +144,10 @@ def _notes(session: "InferenceSession") -> tuple[str, tuple[str, ...], int]:
         wanted = (FEATURES, [*window, len(names)])
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError("its metadata does not say kind, features and lookback_rows") from error
+    if not 0 <= lookback <= MOST_LOOKBACK_ROWS:
+        raise ModelError(
+            f"it looks back on {lookback} rows, expected from 0 to {MOST_LOOKBACK_ROWS}"
+        )
     taken = session.get_inputs()[0]
     if (taken.name, taken.shape[1:]) != wanted:
         raise ModelError(

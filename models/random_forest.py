@@ -185,9 +185,9 @@ class RandomForest(Model):
         return importance_F
 
     def _save_weights(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(self._nodes, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(self._nodes))
 
     def _load_weights(self, folder: Path) -> None:
         from safetensors.numpy import load_file

@@ -25,6 +25,7 @@ from models.base import (
     check_share,
     prior_shift,
 )
+from models.booster_shape import check_booster
 from models.monitor import TrainingMonitor
 from models.onnx_graph import OnnxGraph
 from models.onnx_trees import Trees, add_trees
@@ -173,12 +174,14 @@ class XGBoost(Model):
         return np.array([gains.get(f"f{f}", 0.0) for f in range(len(self.names_F))])
 
     def _save_weights(self, folder: Path) -> None:
-        self._booster.save_model(folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(self._booster.save_raw("ubj"))
 
     def _load_weights(self, folder: Path) -> None:
         import xgboost
 
-        self._booster = xgboost.Booster(params={"nthread": 1}, model_file=folder / WEIGHTS)
+        content = (folder / WEIGHTS).read_bytes()
+        check_booster(content, len(self.names_F))
+        self._booster = xgboost.Booster(params={"nthread": 1}, model_file=bytearray(content))
 
 
 # Rows in bins and what they are of, for the steps of a strength path and the members of a council:

@@ -30,7 +30,9 @@ def predict(conf: Mapping[str, Any]) -> int:
 
     settings = predict_settings(conf)
     try:
-        deployed = DeployedModels.from_manifest(settings.manifest, skip_broken=True)
+        deployed = DeployedModels.from_manifest(
+            settings.manifest, public_key=settings.public_key, skip_broken=True
+        )
     except DeploymentError as error:
         raise ConfigError(f"manifest: {error}") from error
     now = datetime.now(UTC)

@@ -9,12 +9,14 @@ from market.bar_files import BarFiles
 from market.simulate import SimulatedMarket
 from market.table_files import TableFiles
 from pipelines.command import ConfigError, nearest
+from pipelines.deploy_settings import checked_public_key
 from pipelines.typed_conf import chosen, typed
 from pipelines.writable import writable_file
 
 Format = Literal["table", "json"]
 SCALARS: dict[str, Any] = {
     "manifest": str,
+    "public_key": str | None,
     "symbols": list[str] | None,
     "seed": int,
     "format": Format,
@@ -27,6 +29,7 @@ class PredictSettings:
     """What `pipelines.predict` is told; ``symbols`` None takes all of the manifest."""
 
     manifest: Path
+    public_key: Path | None
     source: SimulatedMarket | BarFiles
     symbols: list[str] | None
     seed: int
@@ -53,6 +56,7 @@ def predict_settings(conf: Mapping[str, Any]) -> PredictSettings:
         raise ConfigError("data=table holds no bars to predict from; use data=bars or data=demo")
     return PredictSettings(
         manifest=Path(values["manifest"]),
+        public_key=checked_public_key(values["public_key"]),
         source=source,
         symbols=values["symbols"],
         seed=values["seed"],

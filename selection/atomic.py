@@ -1,11 +1,15 @@
 """Files that a reader sees whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
 from pathlib import Path
 
 from selection.json_safe import to_json_safe
+
+# What a disk says that takes no more: whatever comes next could not be kept either.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
@@ -27,8 +31,28 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # What a full disk says names no file, and a temporary one is nothing to look for.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """See the names in a folder reach the disk, where the system can be asked for that.
+
+    Without it a power cut may take back the name that a file was just given, though never half of
+    the file.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def write_json_atomically(path: Path, obj: object) -> None:

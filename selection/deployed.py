@@ -12,7 +12,13 @@ import numpy as np
 
 from market.bars import Bars, FloatArray
 from market.definitions import Definition, DefinitionError, definition_of
-from selection.deployed_files import DeploymentError, open_model, read_manifest, refusals
+from selection.deployed_files import (
+    DeploymentError,
+    manifest_bytes,
+    open_model,
+    parsed_manifest,
+    refusals,
+)
 from selection.given import closed_bars, feature_rows
 from selection.signals import BarSignals
 
@@ -47,16 +53,25 @@ class DeployedModels:
         self._models: dict[str, Model | OnnxModel] = {}
 
     @classmethod
-    def from_manifest(cls, path: str | Path, *, skip_broken: bool = False) -> Self:
+    def from_manifest(
+        cls,
+        path: str | Path,
+        *,
+        public_key: str | Path | None = None,
+        skip_broken: bool = False,
+    ) -> Self:
         """Read a manifest and check every file of every selected symbol; open none.
 
-        A file must lie in the manifest's folder, links followed, and have the size and the SHA-256
-        that the manifest says.
+        A file must lie in the manifest's folder, be a plain one reached through no link, and have
+        the size and the SHA-256 that the manifest says.
 
         Parameters
         ----------
         path : str or Path
             The manifest.
+        public_key : str or Path, optional
+            PEM. What is unsigned, changed since or signed by another key is refused before any of
+            it is parsed; without a key nobody asks who wrote the manifest.
         skip_broken : bool
             Go on with the other symbols where files are refused: `refused` says why, and asking
             for such a symbol raises.
@@ -67,7 +82,8 @@ class DeployedModels:
             If the manifest cannot be used; or, one line each, the files that are refused.
         """
         path = Path(path)
-        manifest = read_manifest(path)
+        content = manifest_bytes(path, public_key=None if public_key is None else Path(public_key))
+        manifest = parsed_manifest(path, content)
         lines = {
             symbol: refusals(path.parent, symbol, selection)
             for symbol, selection in manifest["selections"].items()

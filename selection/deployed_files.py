@@ -1,15 +1,23 @@
 """The files that a manifest names: found, checked against it, and only then opened."""
 
 import hashlib
-import json
-import math
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from market.reading.safe_names import printable
 from selection.manifest import validate_manifest
+from selection.plain_files import (
+    NotPlainError,
+    NotThereError,
+    open_plain,
+    read_all,
+    read_plain,
+    size_of,
+)
+from selection.signing import SigningError, check_signature
+from selection.strict_json import MOST_BYTES, strict_json
 
 if TYPE_CHECKING:
     from models.base import Model
@@ -17,46 +25,63 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "model.json"
 DIGITS_SHOWN = 12
+# Of all files of one symbol: a hundred times what the largest model here takes.
+MOST_MODEL_BYTES = 2**30
+MOST_DESCRIPTION_BYTES = 16 * 2**20
 
 
 class DeploymentError(ValueError):
     """A manifest, file or request that cannot be served; one line for each thing refused."""
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read a manifest and check it against its schema.
+def manifest_bytes(path: Path, *, public_key: Path | None = None) -> bytes:
+    """Return the bytes of a manifest, of which nothing has been parsed.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder may be reached by a link, the file itself may be none.
+    public_key : Path or None
+        The bytes must be signed by its owner; None takes unsigned ones too.
 
     Raises
     ------
     DeploymentError
-        If it cannot be read, is not JSON, holds a number that is not finite or breaks the schema.
+        If it cannot be read, is too large, or is not signed by the key's owner.
     """
+    if not path.name or path.is_dir():
+        raise DeploymentError(f"{path}: is a folder; give the path of a manifest")
     try:
-        content = path.read_bytes()
-        manifest = json.loads(content, parse_constant=_no_number, parse_float=_finite)
-        validate_manifest(manifest)
-    except FileNotFoundError as error:
+        content = read_plain(path.parent, path.name, most_bytes=MOST_BYTES)
+    except NotThereError as error:
         raise DeploymentError(
             f"{path}: no such manifest; train first, or give the path of one"
         ) from error
-    except OSError as error:
-        raise DeploymentError(f"{path}: cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: is not JSON: {error}") from error
+    except NotPlainError as error:
+        raise DeploymentError(f"{path}: {error}") from error
+    if public_key is not None:
+        try:
+            check_signature(path.parent, content, public_key)
+        except SigningError as error:
+            raise DeploymentError(f"{path}: {error}") from error
+    return content
+
+
+def parsed_manifest(path: Path, content: bytes) -> dict[str, Any]:
+    """Return a manifest from its bytes, checked against its schema.
+
+    Raises
+    ------
+    DeploymentError
+        If it is not JSON, holds a number that is not finite, a key twice or more than anyone
+        deploys, or breaks the schema. ``path`` begins the message.
+    """
+    try:
+        manifest = strict_json(content)
+        validate_manifest(manifest)
     except ValueError as error:
         raise DeploymentError(f"{path}: {error}") from error
     return dict(manifest)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"holds {text:.20}, expected finite numbers")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        _no_number(text)
-    return number
 
 
 def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[str]:
@@ -66,13 +91,14 @@ def refusals(folder: Path, symbol: str, selection: Mapping[str, Any]) -> list[st
     """
     try:
         artifact_root(symbol, selection)
+        _check_sizes(symbol, selection)
         _onnx_entry(symbol, selection)
     except DeploymentError as error:
         return [str(error)]
     refused = []
     for entry in selection["artifacts"]:
         try:
-            _verified_bytes(folder, symbol, entry)
+            verified_bytes(folder, symbol, entry)
         except DeploymentError as error:
             refused.append(str(error))
     return refused
@@ -96,7 +122,7 @@ def open_model(folder: Path, symbol: str, selection: Mapping[str, Any]) -> "Mode
     if entry is None:
         model = _open_saved(folder, symbol, selection, root)
     else:
-        model = _open_onnx(symbol, entry["path"], _verified_bytes(folder, symbol, entry))
+        model = _open_onnx(symbol, entry["path"], verified_bytes(folder, symbol, entry))
     if model.name != selection["selected_model"]:
         raise DeploymentError(
             f"{symbol}: {root} holds a {model.name}, the manifest says "
@@ -124,9 +150,12 @@ def _open_saved(
     from models.store import load_model
 
     contents = {
-        PurePosixPath(entry["path"]).relative_to(root): _verified_bytes(folder, symbol, entry)
+        PurePosixPath(entry["path"]).relative_to(root): verified_bytes(folder, symbol, entry)
         for entry in selection["artifacts"]
     }
+    for place, content in contents.items():
+        if place.name == DESCRIPTION:
+            _check_description(symbol, root / place, content)
     # The loader is given a folder of our own.
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         for place, content in contents.items():
@@ -147,6 +176,13 @@ def _open_saved(
             raise DeploymentError(
                 f"{symbol}: {root} cannot be opened by this version: {finding}"
             ) from error
+
+
+def _check_description(symbol: str, path: PurePosixPath, content: bytes) -> None:
+    try:
+        strict_json(content, most_bytes=MOST_DESCRIPTION_BYTES)
+    except ValueError as error:
+        raise DeploymentError(f"{symbol}: {path} {error}") from error
 
 
 def artifact_root(symbol: str, selection: Mapping[str, Any]) -> PurePosixPath:
@@ -184,23 +220,39 @@ def _onnx_entry(symbol: str, selection: Mapping[str, Any]) -> Mapping[str, Any] 
     )
 
 
-def _verified_bytes(folder: Path, symbol: str, entry: Mapping[str, Any]) -> bytes:
-    name, n_bytes = entry["path"], entry["bytes"]
+def _check_sizes(symbol: str, selection: Mapping[str, Any]) -> None:
+    """Refuse what no model is, before anything of it is read."""
+    entries = selection["artifacts"]
+    total = sum(entry["bytes"] for entry in entries)
+    if total > MOST_MODEL_BYTES:
+        raise DeploymentError(
+            f"{symbol}: its files have {total} bytes together, the most that are loaded are "
+            f"{MOST_MODEL_BYTES}"
+        )
+    once: set[str] = set()
+    for entry in entries:
+        if entry["path"] in once:
+            raise DeploymentError(f"{symbol}: the manifest names {printable(entry['path'])} twice")
+        once.add(entry["path"])
+
+
+def verified_bytes(folder: Path, symbol: str, entry: Mapping[str, Any]) -> bytes:
+    """Return the content of an artifact that is what the manifest says of it.
+
+    Raises
+    ------
+    DeploymentError
+        If it is not, or is no plain file reached through no link.
+    """
+    name, n_bytes = printable(entry["path"]), entry["bytes"]
     try:
-        home = os.path.realpath(folder, strict=True)
-        path = Path(os.path.realpath(folder / name, strict=True))
-        if not path.is_relative_to(home):
-            raise DeploymentError(
-                f"{symbol}: {name} leads to {path}, outside the manifest's folder {home}"
-            )
-        if not path.is_file():
-            raise DeploymentError(f"{symbol}: {name} is not a plain file")
-        found = path.stat().st_size
-        content = path.read_bytes() if found == n_bytes else b""
-    except FileNotFoundError as error:
+        with open_plain(folder, entry["path"]) as file:
+            found = size_of(file)
+            content = read_all(file, n_bytes) if found == n_bytes else b""
+    except NotThereError as error:
         raise DeploymentError(f"{symbol}: {name} is missing; fetch it again") from error
-    except OSError as error:
-        raise DeploymentError(f"{symbol}: {name} cannot be read: {error.strerror}") from error
+    except NotPlainError as error:
+        raise DeploymentError(f"{symbol}: {name} {error}") from error
     if found != n_bytes:
         raise DeploymentError(
             f"{symbol}: {name} has {found} bytes, the manifest says {n_bytes}; fetch it again"

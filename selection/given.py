@@ -15,10 +15,12 @@ from market.bars import Bars, DataError, FloatArray
 from market.checks.bar_checks import checked
 from market.data_files import numbers, utc_times
 from market.reading.raw_bars import FileFormat, RawBars
-from market.reading.safe_names import some
+from market.reading.safe_names import printable, some
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date")
 PRICES = ("open", "high", "low", "close")
+# Kinds of NumPy's dtypes: float, signed and unsigned integer.
+NUMBERS = "fiu"
 
 
 def feature_rows(what: str, given: Any, names_F: Sequence[str]) -> FloatArray:
@@ -31,11 +33,14 @@ def feature_rows(what: str, given: Any, names_F: Sequence[str]) -> FloatArray:
     given : array, DataFrame or mapping
         An array has one column per name, in that order. Columns of a polars or pandas frame, or
         of a mapping (one row, where it holds single numbers), are taken by name; others are left.
+        Only float and integer are numbers, and boolean in a column of its own: what could be read
+        as a number, as a text or a time could, is not.
 
     Raises
     ------
     DataError
-        If the shape does not fit, a column is missing or a value is no finite number.
+        If the shape does not fit, a column is missing or there twice, holds no numbers, or a value
+        is no finite number.
     """
     named = type(given) is not np.ndarray and _is_named(given)
     x_NF = _by_name(what, given, names_F) if named else _numbers(what, given)
@@ -94,11 +99,21 @@ def _is_named(given: Any) -> bool:
 
 
 def _by_name(what: str, given: Any, names_F: Sequence[str]) -> FloatArray:
-    held = [str(name) for name in (given if isinstance(given, Mapping) else given.columns)]
-    missing = [name for name in names_F if name not in held]
+    keys = list(given if isinstance(given, Mapping) else given.columns)
+    held = [str(key) for key in keys]
+    key_of = dict(zip(held, keys, strict=True))
+    missing = [name for name in names_F if name not in key_of]
     if missing:
         raise DataError(f"{what}: no column {some(missing)}; found {some(held)}")
-    columns = [np.atleast_1d(_numbers(f"{what}, column {name}", given[name])) for name in names_F]
+    if len(key_of) < len(held):
+        twice = [name for name in names_F if held.count(name) > 1]
+        if twice:
+            raise DataError(f"{what}: column {some(twice)} twice; nobody knows which is meant")
+    # A column of yes and no is one of 1 and 0, as it was in the table that was trained on.
+    columns = [
+        np.atleast_1d(_numbers(f"{what}, column {name}", given[key_of[name]], kinds=f"{NUMBERS}b"))
+        for name in names_F
+    ]
     for name, column in zip(names_F, columns, strict=True):
         if column.shape != columns[0].shape or column.ndim != 1:
             raise DataError(
@@ -108,11 +123,24 @@ def _by_name(what: str, given: Any, names_F: Sequence[str]) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
-def _numbers(what: str, given: Any) -> FloatArray:
+def _numbers(what: str, given: Any, *, kinds: str = NUMBERS) -> FloatArray:
+    """Return float64, of numbers only: NumPy would make some of texts, times and objects too."""
+    if isinstance(given, pl.Series) and given.dtype.is_numeric():
+        # Decimals, which NumPy takes for objects, are trained on as what they come closest to.
+        given = given.cast(pl.Float64)
     try:
-        return np.asarray(given, dtype=np.float64)
+        found = np.asarray(given)
+        if found.dtype.kind in kinds:
+            numbers_given = np.asarray(found, dtype=np.float64)
+            if isinstance(given, np.ma.MaskedArray):
+                numbers_given = np.where(np.ma.getmaskarray(given), np.nan, numbers_given)
+            return numbers_given
     except (TypeError, ValueError) as error:
         raise DataError(f"{what}: holds no numbers: {str(error).partition(chr(10))[0]}") from error
+    raise DataError(
+        f"{what}: holds no numbers: its dtype is {printable(str(found.dtype))}, expected float or "
+        "integer"
+    )
 
 
 def _bars_of(symbol: str, given: Any, length: timedelta | None, now_utc: np.datetime64) -> Bars:

@@ -11,9 +11,8 @@ writer ends it with a mark that says so. Any other line that cannot be read is a
 """
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from market.reading.safe_names import printable, some
-from selection.json_safe import to_json_safe
+from selection.json_lines import append_line, whole_lines
 
 REAL_MARKET = "real"
 _CUT_SHORT = b" <- cut short by a crash, no opening"
@@ -47,6 +46,8 @@ class Opening:
         When the holdout was opened.
     model : str
         Name of the model that was scored.
+    execution : str or None
+        Id of the work that a run is one start of; None where it is not known.
 
     Raises
     ------
@@ -63,6 +64,7 @@ class Opening:
     run_id: str | None
     time_utc: datetime
     model: str
+    execution: str | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -71,7 +73,7 @@ class Opening:
                 if not isinstance(value, datetime) or value.utcoffset() is None:
                     raise ValueError(f"{field.name} must be a time with its zone, was {value!r}")
                 object.__setattr__(self, field.name, value.astimezone(UTC))
-            elif value is None and field.name == "run_id":
+            elif value is None and field.name in ("run_id", "execution"):
                 continue
             elif not isinstance(value, str) or not value:
                 raise ValueError(f"{field.name} must be a text, was {value!r}")
@@ -131,7 +133,8 @@ class HoldoutLedger:
         """Write an opening down; to be called before the scores are computed.
 
         On return the line is on the disk. Writers wait for each other; nothing that stands in
-        the file is changed.
+        the file is changed. An opening of the same execution that is written down already, as by a
+        run that was cut off afterwards, is not written again, and counts once.
 
         Returns
         -------
@@ -151,11 +154,10 @@ class HoldoutLedger:
         with FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=_LOCK_TIMEOUT_S):
             content = self._content()
             before = self._openings_in(content)
-            line = json.dumps(to_json_safe(asdict(opening)), allow_nan=False).encode()
-            with self.path.open("ab") as file:
-                file.write(_end_of_last_line(content) + line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            others = [one for one in before if not _is_same_look(opening, one)]
+            if len(others) < len(before):
+                return _counted(opening, others)
+            append_line(self.path, asdict(opening), cut_short=_CUT_SHORT)
         return _counted(opening, before)
 
     def recorded(self) -> list[Opening]:
@@ -174,13 +176,8 @@ class HoldoutLedger:
         return self.path.read_bytes() if self.path.exists() else b""
 
     def _openings_in(self, content: bytes) -> list[Opening]:
-        *ended, last = content.split(b"\n")
-        lines = [*ended, b"" if _is_cut_short(last) else last]
-        return [
-            self._opening(number, line)
-            for number, line in enumerate(lines, start=1)
-            if line.strip() and not line.rstrip().endswith(_CUT_SHORT)
-        ]
+        lines = whole_lines(content, cut_short=_CUT_SHORT)
+        return [self._opening(number, line) for number, line in lines]
 
     def _opening(self, number: int, line: bytes) -> Opening:
         try:
@@ -227,34 +224,19 @@ def _opening_of(document: Any) -> Opening:
     if not isinstance(document, Mapping):
         raise ValueError(f"expected an object, found {type(document).__name__}")  # noqa: TRY004
     names = [field.name for field in fields(Opening)]
-    missing = [name for name in names if name not in document]
+    # Older lines do not name it.
+    missing = [name for name in names if name not in document and name != "execution"]
     if missing:
         raise ValueError(f"no {some(missing)}")
-    return Opening(**{name: _read(name, document[name]) for name in names})
+    return Opening(**{name: _read(name, document.get(name)) for name in names})
+
+
+def _is_same_look(opening: Opening, other: Opening) -> bool:
+    """Tell whether an opening is one that an earlier start of the same work has made."""
+    if opening.execution is None:
+        return False
+    return replace(other, run_id=opening.run_id, time_utc=opening.time_utc) == opening
 
 
 def _read(name: str, value: Any) -> Any:
     return datetime.fromisoformat(value) if name in _TIMES and isinstance(value, str) else value
-
-
-def _end_of_last_line(content: bytes) -> bytes:
-    """Return what must come before a new line: nothing, if the last one has its end."""
-    last = content.rpartition(b"\n")[2]
-    if _is_cut_short(last):
-        return _CUT_SHORT + b"\n"
-    return b"\n" if last else b""
-
-
-def _is_cut_short(last: bytes) -> bool:
-    """Tell whether the text after the last line end is part of an opening, but not all of it.
-
-    The beginning of a JSON object is never JSON itself. A whole one that lacks only its line end,
-    as some editors leave it, is an opening.
-    """
-    if not last.strip():
-        return False
-    try:
-        json.loads(last.decode())
-    except ValueError:
-        return True
-    return False

@@ -5,25 +5,31 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from market.reading.safe_names import printable
-from selection.atomic import write_bytes_atomically, write_json_atomically
+from selection.atomic import sync_folder, write_bytes_atomically
+from selection.deploy_history import Deployment, live_sha256
 from selection.json_safe import to_json_safe
+from selection.live_manifest import as_utc, put_live, sha256_of, writing
+from selection.signing import SigningKey
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 SCHEMA_VERSION = 1
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#+-]{0,63}")
-_LOCK_TIMEOUT_S = 30.0
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_LEFT_OVER_S = 3600.0
+# Enough to find the gravest; a document may hold a million.
+_MOST_ERRORS = 100
 
 
 def write_manifest(
@@ -33,12 +39,13 @@ def write_manifest(
     *,
     provenance: Mapping[str, Any] | None,
     now_utc: datetime,
+    key: SigningKey | None = None,
 ) -> dict[str, Any]:
     """Write a manifest in place of the one at ``path``, which is kept in ``history/`` beside it.
 
     A reader sees the old file or the new one, whole. Writers wait for each other, so that every
-    manifest names the digest of the one it replaced. The old file goes to
-    ``history/<its time>-<first 12 digits of its SHA-256>.json``; nothing there is overwritten.
+    manifest names the digest of the one it replaced. `put_live` says where the old file goes, and
+    the deploy history (`selection.deploy_history`) when and why.
 
     Parameters
     ----------
@@ -52,6 +59,8 @@ def write_manifest(
         Where the models come from. With a ``run_id``, every selected model must list artifacts.
     now_utc : datetime
         The moment of writing; taken as UTC if it has no time zone.
+    key : SigningKey or None
+        Signs the manifest before it takes its name.
 
     Returns
     -------
@@ -67,14 +76,14 @@ def write_manifest(
     TimeoutError
         If another writer holds the manifest for 30 seconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_TIMEOUT_S):
-        old = path.read_bytes() if path.exists() else None
+    now_utc = as_utc(now_utc)
+    with writing(path):
+        previous = live_sha256(path)
         manifest: dict[str, Any] = to_json_safe(
             {
                 "schema_version": SCHEMA_VERSION,
-                "timestamp": _as_utc(now_utc),
-                "previous_manifest_sha256": None if old is None else _sha256(old),
+                "timestamp": now_utc,
+                "previous_manifest_sha256": previous,
                 **({} if provenance is None else {"provenance": provenance}),
                 "selection_criteria": criteria,
                 "selections": selections,
@@ -82,9 +91,16 @@ def write_manifest(
         )
         manifest["summary"] = _summary(manifest["selections"])
         validate_manifest(manifest)
-        if old is not None:
-            _keep(path, old)
-        write_json_atomically(path, manifest)
+        content = f"{json.dumps(manifest, indent=2, allow_nan=False)}\n".encode()
+        planned = Deployment(
+            time_utc=now_utc,
+            action="train",
+            manifest_sha256=sha256_of(content),
+            replaced_sha256=previous,
+            reason=_trained(manifest["summary"]),
+            run_id=manifest.get("provenance", {}).get("run_id"),
+        )
+        put_live(path, content, planned, None if key is None else key.signature(content))
     return manifest
 
 
@@ -98,7 +114,8 @@ def validate_manifest(manifest: Any) -> None:
     """
     from jsonschema.exceptions import best_match
 
-    error = best_match(_validator().iter_errors(manifest))
+    _check_names(manifest)
+    error = best_match(islice(_validator().iter_errors(manifest), _MOST_ERRORS))
     if error is not None:
         place = ".".join(str(part) for part in error.absolute_path) or "the document"
         finding = printable(" ".join(error.message.split()))
@@ -151,10 +168,10 @@ def store_artifacts(
     listed = _list_files(source_folder)
     if not listed:
         raise ValueError(f"{source_folder} holds no files; save the model there first")
-    digest = _sha256(json.dumps(listed).encode())
+    digest = sha256_of(json.dumps(listed).encode())
     place = deploy_folder / "artifacts" / symbol / f"{model}-{digest[:12]}"
     if not place.exists():
-        _copy_files(source_folder, listed, place)
+        place_files(listed, lambda name: (source_folder / name).read_bytes(), source_folder, place)
     elif _list_files(place) != listed:
         raise ValueError(
             f"{place} does not hold the files of {source_folder} that it is named after; "
@@ -172,6 +189,24 @@ def _validator() -> "Validator":
     return Draft202012Validator(json.loads(text))
 
 
+def _check_names(manifest: Any) -> None:
+    """Refuse names of features that are no texts: comparing others takes quadratic time."""
+    selections = manifest.get("selections") if isinstance(manifest, dict) else None
+    for symbol, selection in selections.items() if isinstance(selections, dict) else ():
+        features = selection.get("features") if isinstance(selection, dict) else None
+        names = features.get("names") if isinstance(features, dict) else None
+        if isinstance(names, list) and not all(type(name) is str for name in names):
+            raise ValueError(
+                f"deployment manifest, selections.{printable(symbol)}.features.names: "
+                "expected texts"
+            )
+
+
+def _trained(summary: Mapping[str, int]) -> str:
+    selected, total = summary["models_selected"], summary["total_symbols"]
+    return f"Trained: a model for {selected} of {total} symbols"
+
+
 def _summary(selections: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     selected = sum(one.get("selected_model") is not None for one in selections.values())
     return {
@@ -179,31 +214,6 @@ def _summary(selections: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
         "models_selected": selected,
         "manual_review_needed": len(selections) - selected,
     }
-
-
-def _keep(path: Path, content: bytes) -> None:
-    name = f"{_time_of(path, content):%Y%m%dT%H%M%SZ}-{_sha256(content)[:12]}"
-    kept = path.parent / "history" / f"{name}.json"
-    if not kept.exists():  # the name holds the digest: what is there is this very content
-        write_bytes_atomically(kept, content)
-
-
-def _time_of(path: Path, content: bytes) -> datetime:
-    """Return when a manifest was written: what it says or, if it cannot be read, the file's."""
-    try:
-        said = datetime.fromisoformat(json.loads(content)["timestamp"])
-    except (ValueError, TypeError, KeyError):
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return _as_utc(said)
-
-
-def _as_utc(moment: datetime) -> datetime:
-    naive = moment.utcoffset() is None
-    return moment.replace(tzinfo=UTC) if naive else moment.astimezone(UTC)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _list_files(folder: Path) -> list[dict[str, Any]]:
@@ -219,16 +229,62 @@ def _list_files(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def _copy_files(source: Path, listed: list[dict[str, Any]], target: Path) -> None:
+def place_files(
+    listed: list[dict[str, Any]], read: Callable[[str], bytes], source: Path, target: Path
+) -> None:
+    """Write a folder of files, whole or not at all.
+
+    Parameters
+    ----------
+    listed : list of dict
+        ``path``, ``sha256`` and ``bytes`` of each, ordered by path.
+    read : callable
+        Returns the content of a path.
+    source : Path
+        Where it comes from, for messages.
+    target : Path
+        The folder; must not exist, unless another writer has just made the same.
+
+    Raises
+    ------
+    ValueError
+        If the files are not as listed.
+    OSError
+        If a file cannot be read or written.
+    """
+    _remove_left_over(target.parent)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
+        made = _missing_folders(temporary)
         for entry in listed:
-            write_bytes_atomically(temporary / entry["path"], (source / entry["path"]).read_bytes())
+            write_bytes_atomically(temporary / entry["path"], read(entry["path"]))
         if _list_files(temporary) != listed:
             raise ValueError(f"{source} changed while it was copied; store the model again")
+        # Its names before its own, so that a power cut leaves all of it or none.
+        for folder in (temporary, *(one for one in temporary.rglob("*") if one.is_dir())):
+            sync_folder(folder)
         temporary.rename(target)
+        for folder in (target.parent, *(one.parent for one in made if one != temporary)):
+            sync_folder(folder)
     except OSError:
         if not target.exists():  # else another writer has just stored the same files
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """Return the folder and those above it that are still to be made."""
+    return [one for one in (folder, *folder.parents) if not one.exists()]
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove what writers left unfinished that were killed; none takes nearly so long."""
+    begun_before = time.time() - _LEFT_OVER_S
+    for path in folder.glob(".*.tmp"):
+        try:
+            old = path.lstat().st_mtime < begun_before
+        except OSError:  # its writer has just finished
+            continue
+        if old and _TEMPORARY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from selection.manifest import write_manifest
+from selection.signing import SigningKey
 
 # Accuracies are ratios: 0.65 - 0.60 is 0.05 on paper and a little more in binary.
 _TOLERANCE = 1e-9
@@ -118,6 +119,7 @@ class ModelSelector:
         *,
         provenance: Mapping[str, Any] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        key: SigningKey | None = None,
     ) -> dict[str, Any]:
         """Write the selections as a deployment manifest; see `write_manifest`.
 
@@ -131,6 +133,8 @@ class ModelSelector:
             Where the models come from: run id, seed, library versions and the like.
         clock : callable
             Returns the present moment, with its time zone.
+        key : SigningKey, optional
+            Signs the manifest.
 
         Returns
         -------
@@ -143,7 +147,7 @@ class ModelSelector:
             "max_val_test_diff": self.stability_threshold,
         }
         return write_manifest(
-            Path(path), selections, criteria, provenance=provenance, now_utc=clock()
+            Path(path), selections, criteria, provenance=provenance, now_utc=clock(), key=key
         )
 
     def _select(self, models: object) -> dict[str, Any]:

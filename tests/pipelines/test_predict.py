@@ -309,8 +309,9 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(forests, tmp_
     ("overrides", "sentence"),
     [
         (["manifest=nowhere.json"], "manifest: nowhere.json: no such manifest; train first, or "),
-        (["manifest=."], "manifest: .: cannot be read: Is a directory"),
+        (["manifest=."], "manifest: .: is a folder; give the path of a manifest"),
         (["symbols=[EURUDS]"], "symbols: EURUDS is not in the manifest, did you mean EURUSD?"),
+        (["public_key=nowhere.pub"], "public_key: nowhere.pub: no such file"),
         (["symbols=[]"], "symbols: is empty; name at least one, or null for all"),
         (["seed=-1"], "seed must be at least 0, was -1"),
         (["format=xml"], "format must be "),

@@ -82,6 +82,32 @@ def test_a_repeat_of_a_run_is_written_down_but_is_no_other_configuration(
     assert in_words(again) == "opened 2 times, by one configuration"
 
 
+def test_a_further_start_of_the_same_work_is_no_further_look(ledger: HoldoutLedger) -> None:
+    before = ledger.record(opening())
+    first = ledger.record(opening(execution="e1"))
+    again = ledger.record(opening(execution="e1", run_id="r2", time_utc=NOON + DAY))
+    assert (before.n_openings, first.n_openings, again) == (1, 2, first)
+    assert len(ledger.recorded()) == 2
+
+
+@pytest.mark.parametrize("change", [*OTHER_LOOKS, {"execution": "e2"}])
+def test_other_work_or_other_figures_of_the_same_work_are_a_further_look(
+    ledger: HoldoutLedger, change: dict[str, Any]
+) -> None:
+    ledger.record(opening(execution="e1"))
+    other = opening(**{"execution": "e1", **change})
+    assert ledger.record(other).n_openings == 2
+
+
+def test_lines_of_before_executions_had_names_are_openings(ledger: HoldoutLedger) -> None:
+    ledger.record(opening())
+    line = json.loads(ledger.path.read_text())
+    del line["execution"]
+    ledger.path.write_text(json.dumps(line) + "\n")
+    assert ledger.recorded() == [FIRST]
+    assert ledger.record(opening(execution="e1")).n_openings == 2
+
+
 @pytest.mark.parametrize("changes", OTHER_LOOKS)
 def test_other_figures_of_the_same_months_count_as_another_configuration(
     ledger: HoldoutLedger, changes: dict[str, Any]

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -111,3 +112,34 @@ def test_a_broken_copy_leaves_nothing_behind(
     with pytest.raises(OSError, match="disk is full"):
         store_artifacts(source, deploy, "EURUSD", "MLP")
     assert not [path for path in deploy.rglob("*") if path.is_file() or "MLP" in path.name]
+
+
+def test_all_names_reach_the_disk_before_the_folder_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy, seen = tmp_path / "deploy", []
+    renamed = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        seen.append("renamed")
+        return renamed(path, target)
+
+    monkeypatch.setattr("selection.manifest.sync_folder", lambda one: seen.append(one.name))
+    monkeypatch.setattr(Path, "rename", rename)
+    store_artifacts(saved_model(tmp_path / "run"), deploy, "EURUSD", "MLP")
+    at = seen.index("renamed")
+    assert [one.endswith(".tmp") or one == "nets" for one in seen[:at]] == [True, True]
+    assert set(seen[at + 1 :]) == {"EURUSD", "artifacts", "deploy", tmp_path.name}
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    place = tmp_path / "deploy" / "artifacts" / "EURUSD"
+    old, recent, other = (
+        place / name for name in (".MLP-0123456789ab.01234567.tmp", ".MLP-0.abcdef01.tmp", ".x.tmp")
+    )
+    for folder in (old, recent, other):
+        saved_model(folder)
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    store_artifacts(saved_model(tmp_path / "run"), tmp_path / "deploy", "EURUSD", "MLP")
+    assert (old.exists(), recent.exists(), other.exists()) == (False, True, True)
