@@ -70,9 +70,16 @@ def run_name(
     return f"{outcome} · {moment}{market} · {name}"
 
 
-def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool) -> RunStart:
-    """Return the parent run: its configuration as parameters."""
-    return RunStart(name=name, params=_flat(conf), tags=_run_tags(simulated=simulated))
+def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool, execution: str) -> RunStart:
+    """Return the parent run: its configuration as parameters.
+
+    Parameters
+    ----------
+    execution : str
+        Id that one command's work keeps through interruptions and resumptions.
+    """
+    tags = _run_tags(simulated=simulated)
+    return RunStart(name=name, params=_flat(conf), tags=tags, execution=execution)
 
 
 def model_record(
@@ -131,6 +138,8 @@ def verdicts(
     """Return what selection made of every model, null models and failed ones included."""
     return [
         Verdict(
+            symbol,
+            model,
             logged[symbol, model],
             text := verdict(result, selections[symbol]),
             model_page(result, text, selections[symbol], simulated=simulated),

@@ -6,12 +6,21 @@ import sqlite3
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-NOTHING_LOST = "results are in the output folder, nothing was lost"
-
+# MLflow's words for requests that fail however often they are made.
+_REFUSALS = (
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+)
 _REASON_CHARS = 160
 _DETAIL_CHARS = 600
 # Of an address: what stands between `://` and the host, with its `@`.
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+class UnknownVersionError(LookupError):
+    """A promotion of a version that was never registered; the message is one line."""
 
 
 def store_failures() -> tuple[type[Exception], ...]:
@@ -30,17 +39,37 @@ def store_failures() -> tuple[type[Exception], ...]:
         CommandError,
         sqlite3.Error,
         OSError,
+        UnknownVersionError,
     )
 
 
+def is_refusal(uri: str, error: BaseException) -> bool:
+    """Return whether a store that works will not have this one call, now or later.
+
+    Of a server only its own answer says so: what stands before it answers 404 as well while it
+    is down, and MLflow gives a lost connection the same code.
+    """
+    from mlflow.exceptions import RestException
+
+    if isinstance(error, UnknownVersionError):
+        return True
+    answered = isinstance(error, RestException) or not uri.startswith("http")
+    return answered and getattr(error, "error_code", None) in _REFUSALS
+
+
+def cannot_be_reached(error: BaseException) -> bool:
+    """Return whether a store did not answer at all."""
+    return _unreachable(error) is not None
+
+
 def failure_line(uri: str, error: BaseException) -> str:
-    """Return one sentence on what happened to the store at `uri`, and that results are safe."""
+    """Say in one line what happened to the store at `uri`."""
     unreachable = _unreachable(error)
     where = f"MLflow at {without_password(uri)}"
     if unreachable is not None:
-        return f"{where} cannot be reached ({unreachable}); {NOTHING_LOST}"
+        return f"{where} cannot be reached ({unreachable})"
     reason = _shortened(_cleaned(_reason(error), uri), _REASON_CHARS)
-    return f"{where} failed ({reason}); {NOTHING_LOST}"
+    return f"{where} failed ({reason})"
 
 
 def raised(uri: str, error: BaseException) -> str:

@@ -1,31 +1,25 @@
 """Mirrors a training command to MLflow: a parent run, and a child run for each model."""
 
+import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
-from tracking.entities import (
-    DESCRIPTION,
-    child_tags,
-    dataset_input,
-    failed_data_tags,
-    final_metrics,
-    logged_model_name,
-    model_metrics,
-    ms_since_epoch,
-    params_of,
-    registry_text,
-    run_tags,
-    tags_of,
-    verdict_tags,
-)
-from tracking.failures import failure_line, raised, store_failures
+from filelock import Timeout
+
+from tracking.backlog import EndedSession, deliver_session, ended_sessions
+from tracking.calls import Call, DataFailed, Ended, Promotion, Started
+from tracking.carrier import Carrier, StillAtItError
+from tracking.delivery import Delivery
+from tracking.failures import failure_line, is_refusal, raised, store_failures, without_password
 from tracking.figures import FigurePainter
-from tracking.pyfunc_folder import write_pyfunc_folder
+from tracking.patience import Patience
 from tracking.records import (
     NOT_LOGGED,
     FailedData,
@@ -35,17 +29,29 @@ from tracking.records import (
     Status,
     Verdict,
 )
-from tracking.registry import promote, register
-from tracking.store import Store, check_uri, open_store, quiet
+from tracking.session import QueueError, Session, queue_of
+from tracking.store import SQLITE, Store, check_uri, import_mlflow, open_store
+from tracking.waiting import sync_command, waiting_line
+
+# How long an interrupted run waits for what it was just delivering, and then for its end.
+_INTERRUPTED_S = 3.0
+
+# How long one call may deliver what waits before it; the first and the last have `patience_s`.
+_CATCH_UP_S = 2.0
 
 _log = logging.getLogger(__name__)
+
+
+class _MoreWaitsError(Exception):
+    """There is more to deliver than there is time for now, though the store takes it."""
 
 
 class MlflowTracker:
     """Records a training command in an MLflow store, from one process, never failing the run.
 
-    The first failure of the store turns the tracker off: it is kept in `failure`, told once as
-    a warning, and later calls return empty answers.
+    What the store does not take is kept in a queue on disk, and everything after it behind it.
+    The first time is told as a warning. The store is asked again with growing pauses; once it has
+    cost the run `patience_s` seconds, by failing or by taking long, all else goes to the queue.
 
     Parameters
     ----------
@@ -55,84 +61,101 @@ class MlflowTracker:
         Name of the experiment that runs go to; created where missing.
     figures
         Whether pictures of each model are drawn and kept with its run.
+    queue
+        Folder of the queue, or None for `queue/` beside an SQLite file and for
+        `mlruns/queue/<host>` with a server.
+    patience_s
+        Time that a run may lose by the store in all, in seconds.
 
     Raises
     ------
     ValueError
-        If `uri` or `experiment` cannot be used.
+        If `uri`, `experiment` or `patience_s` cannot be used.
     """
 
-    def __init__(self, *, uri: str, experiment: str, figures: bool) -> None:
+    def __init__(
+        self, *, uri: str, experiment: str, figures: bool, queue: str | None, patience_s: float
+    ) -> None:
         check_uri(uri)
         if not experiment:
             raise ValueError("tracking.experiment must be a name, was empty")
+        if not patience_s > 0:
+            raise ValueError(f"patience_s must be above 0, was {patience_s}")
         self.failure: str | None = None
+        self.waiting = 0
+        self.queue: Path = queue_of(uri, queue)
         self.cpu_seconds = 0.0
-        self._uri = uri
+        self.uri = uri
         self._experiment = experiment
-        self._store: Store | None = None
-        self._parent_id: str | None = None
-        self._parent_name = ""
-        self._open_runs: dict[str, None] = {}
-        self._registered: set[str] = set()
+        self._sync = sync_command(uri, queue)
+        self._where = f"MLflow at {without_password(uri)}"
         self._painter = FigurePainter() if figures else None
+        self._patience_s = patience_s
+        self._carrier = Carrier(Patience(patience_s), is_local=uri.startswith(SQLITE))
+        self._stores: dict[str, Store] = {}
+        self._session: Session | None = None
+        self._delivery: Delivery | None = None
+        self._reason: str | None = None
+        self._warned = False
+        self._refused = 0
+        self._lost = 0
 
     def start(self, run: RunStart) -> str | None:
-        """Open the store and the parent run; return its id, or None if that failed."""
-        with self._attempt():
-            self._store = open_store(self._uri, self._experiment)
-            self._parent_name = run.name
-            self._parent_id = self._create_run(self._store, run.name, run.tags, started_ms=None)
-            self._store.client.log_batch(self._parent_id, params=params_of(run.params))
-        return None if self.failure else self._parent_id
+        """Open the store and the parent run; return its id, or None where that must wait.
+
+        What earlier commands left in the queue is delivered too, for `patience_s` at most, and
+        runs that were cut off are closed.
+        """
+        self._begin(run.execution)
+        self._tell(Started(run, datetime.now(UTC)))
+        if self.waiting or self._delivery is None:
+            return None
+        parent_id = self._delivery.parent_id
+        self._deliver_others()
+        return parent_id
 
     def log_model(self, record: ModelRecord) -> LoggedModel:
-        """Record one model as an ended child run, and register it where it has a name."""
-        if self.failure is None and self._store is not None:
-            with self._attempt():
-                return self._log_child(self._store, record)
-        return NOT_LOGGED
+        """Record one model as an ended child run, and register it where it has a name.
+
+        One that an earlier part of the same execution recorded is taken over as it is.
+        """
+        return self._tell(record) or NOT_LOGGED
 
     def log_failed_data(self, failed: FailedData) -> None:
         """Record a symbol that could not be trained as a failed child run."""
-        if self.failure is None and self._store is not None:
-            with self._attempt():
-                client = self._store.client
-                run_id = self._create_child(
-                    self._store, f"{failed.symbol} data", failed_data_tags(failed), started_ms=None
-                )
-                if failed.report is not None:
-                    client.log_artifact(run_id, str(failed.report), "data")
-                self._end_run(client, run_id, "FAILED", ended_ms=None)
+        self._tell(DataFailed(failed, datetime.now(UTC)))
 
     def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Add verdict and description to the runs, models and versions that were logged."""
-        if self.failure is None and self._store is not None:
-            with self._attempt():
-                for verdict in verdicts:
-                    _log_verdict(self._store.client, verdict)
+        for verdict in verdicts:
+            self._tell(verdict)
 
     def promote(
         self,
         registered_name: str,
-        version: str,
+        version: str | None,
         *,
         simulated: bool,
         description: str,
         manifest: Path | None = None,
+        model: str | None = None,
     ) -> str | None:
         """Point the alias `champion` at one version, unless simulated data would displace real."""
-        if self.failure is None and self._store is not None:
-            with self._attempt():
-                return promote(
-                    self._store.client,
-                    registered_name,
-                    version,
-                    simulated=simulated,
-                    description=description,
-                    manifest=manifest,
-                )
-        return None
+        if self._session is None:
+            self._begin(uuid4().hex)
+        kept: str | None = self._tell(
+            Promotion(
+                registered_name=registered_name,
+                version=version,
+                model=model,
+                simulated=simulated,
+                description=description,
+                manifest=None if manifest is None else str(manifest.resolve()),
+                manifest_sha256=None if manifest is None else _digest(manifest),
+                at=datetime.now(UTC),
+            )
+        )
+        return kept
 
     def finish(
         self,
@@ -144,147 +167,234 @@ class MlflowTracker:
         name: str | None = None,
         description: str = "",
     ) -> None:
-        """Add the last facts to the parent run and end every run that is still open.
+        """Add the last facts to the parent run, end every run that is still open, and close.
 
-        After a failure the facts are left out, but ending the runs is tried once more, so that a
-        store which has come back shows none as running. A child that is still open was cut off:
-        it never ends as FINISHED.
+        A child that is still open was cut off: it ends as KILLED. The store is asked once more
+        whatever pause it is in, unless the run was interrupted and must end.
         """
-        if self._store is None or self._parent_id is None:
+        if self._session is None:
             return
-        if self.failure is None:
-            with self._attempt():
-                client, parent_id = self._store.client, self._parent_id
-                if name is not None:
-                    client.update_run(parent_id, name=name)
-                tags = {**tags, **({DESCRIPTION: description} if description else {})}
-                _log_parent(client, parent_id, metrics, tags, artifacts)
-        with self._attempt():
-            self._end_runs(self._store, self._parent_id, status)
-
-    def _log_child(self, store: Store, record: ModelRecord) -> LoggedModel:
-        name, tags = f"{record.symbol} {record.model}", child_tags(record)
-        started_ms = ms_since_epoch(record.started_utc)
-        run_id = self._create_child(store, name, tags, started_ms=started_ms)
-        client = store.client
-        model = None
-        if record.artifact_folder is not None:
-            model = client.create_logged_model(
-                store.experiment_id,
-                name=logged_model_name(record),
-                source_run_id=run_id,
-                tags=tags_of(tags),
-            )
-        model_id = None if model is None else model.model_id
-        client.log_batch(run_id, model_metrics(record, model_id), params_of(record.params))
-        self._upload_files(client, run_id, record)
-        if record.dataset is not None:
-            client.log_inputs(run_id, [dataset_input(record.dataset)])
-        version = uri = None
-        if model is not None:
-            _upload_model(client, record, model)
-            version = register(store, record, model, known=self._registered)
-            uri = f"models:/{record.registered_name}/{version}" if version else model.model_uri
-        status = "FINISHED" if record.error is None else "FAILED"
-        self._end_run(client, run_id, status, ended_ms=ms_since_epoch(record.ended_utc))
-        return LoggedModel(run_id, version, uri, model_id, record.registered_name)
-
-    def _upload_files(self, client: Any, run_id: str, record: ModelRecord) -> None:
-        with TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            (folder / record.result_json_name).write_text(record.result_json, encoding="utf-8")
-            if self._painter is not None and record.figures is not None:
-                (folder / "figures").mkdir()
-                for name, png in self._painter.paint(record.figures).items():
-                    (folder / "figures" / name).write_bytes(png)
-            client.log_artifacts(run_id, str(folder))
-
-    def _create_child(
-        self, store: Store, name: str, tags: Mapping[str, str], *, started_ms: int | None
-    ) -> str:
-        """Open a run beneath the parent, whose name it carries: children are compared by it."""
-        parent = {"mlflow.parentRunId": str(self._parent_id), "run": self._parent_name}
-        return self._create_run(store, name, {**tags, **parent}, started_ms=started_ms)
-
-    def _create_run(
-        self, store: Store, name: str, tags: Mapping[str, str], *, started_ms: int | None
-    ) -> str:
-        run = store.client.create_run(
-            store.experiment_id, start_time=started_ms, tags=tags_of(tags), run_name=name
-        )
-        run_id = str(run.info.run_id)
-        self._open_runs[run_id] = None
-        return run_id
-
-    def _end_runs(self, store: Store, parent_id: str, status: Status) -> None:
-        client = store.client
+        end = Ended(metrics, tags, tuple(artifacts), status, name, description, datetime.now(UTC))
         if status == "KILLED":
-            # An interrupt may come after a run is made and before its id is known here.
-            below = f"tags.`mlflow.parentRunId` = '{parent_id}' AND attributes.status = 'RUNNING'"
-            found = client.search_runs([store.experiment_id], below)
-            self._open_runs |= dict.fromkeys(run.info.run_id for run in found)
-        if self.failure is not None:
-            client.set_tag(parent_id, "tracking_failure", self.failure)
-        cut_off = "FAILED" if status == "FINISHED" else status
-        for run_id in reversed(list(self._open_runs)):
-            self._end_run(client, run_id, status if run_id == parent_id else cut_off, ended_ms=None)
+            self._carrier.patience.shorten(_INTERRUPTED_S)
+            self._carrier.wait(_INTERRUPTED_S)
+        self._tell(end)
+        if not self.waiting and status != "KILLED":
+            self._deliver_others()
+        self.close()
 
-    def _end_run(self, client: Any, run_id: str, status: str, *, ended_ms: int | None) -> None:
-        client.set_terminated(run_id, status, ended_ms)
-        del self._open_runs[run_id]
+    def close(self) -> None:
+        """Leave what waits to the next command; without `start`, this ends what `promote` began."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.in_hand |= not self._carrier.settled(session)
+            if self.waiting or session.in_hand:
+                session.release()
+            else:
+                session.remove()
+        self._carrier.stop()
+
+    def _begin(self, execution: str) -> None:
+        self.failure, self._delivery, self._refused, self._lost = None, None, 0, 0
+        try:
+            self._session = Session.begun(
+                self.queue, execution=execution, experiment=self._experiment
+            )
+        except (OSError, Timeout) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self.failure = f"nothing is tracked: {self.queue} cannot be written to ({reason})"
+            _log.warning("%s", self.failure)
+
+    def _tell(self, call: Call) -> Any:
+        """Deliver a call, and first what waits; or keep it and return None."""
+        session = self._session
+        if session is None:
+            return None
+        with self._counted():
+            try:
+                with self._failures_told():
+                    if self._may_deliver(call, session):
+                        return self._delivered(call, session)
+            except KeyboardInterrupt:
+                self._keep(call, session)
+                raise
+            self._keep(call, session)
+        return None
 
     @contextmanager
-    def _attempt(self) -> Iterator[None]:
-        """Count the processor time of what is tried, and turn tracking off if the store fails."""
+    def _failures_told(self) -> Iterator[None]:
+        """Let what goes wrong with the store or the queue be known, and go no further."""
+        try:
+            yield
+        except _MoreWaitsError:
+            self._say(f"more waits for {self._where} than this run has time for")
+        except QueueError as error:
+            self._upset(str(error))
+        except StillAtItError:
+            self._upset(failure_line(self.uri, TimeoutError()))
+        except store_failures() as error:
+            _log.debug("MLflow raised %s", raised(self.uri, error))
+            self._upset(failure_line(self.uri, error))
+
+    def _may_deliver(self, call: Call, session: Session) -> bool:
+        if not self._carrier.settled(session):
+            return False
+        self._count(session)
+        if not self._carrier.patience.left_s and self._reason is None:
+            self._say(f"{self._where} has taken the {self._patience_s:g} s that this run gives it")
+        if not isinstance(call, Ended):
+            return self._carrier.patience.allows()
+        # An interrupted run does not stay to deliver what waits.
+        if call.status == "KILLED" and self.waiting:
+            return False
+        return self._carrier.patience.allows(in_pause=True)
+
+    def _delivered(self, call: Call, session: Session) -> Any:
+        import_mlflow()
+        limit_s = self._patience_s if isinstance(call, Started | Ended) else _CATCH_UP_S
+        delivery = self._caught_up(session, time.monotonic() + limit_s)
+        try:
+            return self._carrier.carry(
+                lambda: delivery.deliver(call, late=False), session, call=call
+            )
+        except store_failures() as error:
+            if not is_refusal(self.uri, error) or isinstance(call, Started):
+                raise
+            return self._refuse(call, session, error)
+
+    def _caught_up(self, session: Session, until_s: float) -> Delivery:
+        """Deliver what earlier parts of this execution, and this one, left waiting."""
+        if self._delivery is None:
+            with closing(ended_sessions(self.queue, session.execution)) as earlier:
+                for ended in earlier:
+                    if ended.session is not None:
+                        delivery = self._new_delivery(ended.session)
+                        self._deliver_all(ended.session, delivery, until_s)
+                    elif ended.folder != session.folder:
+                        self._pass_over(ended)
+            self._delivery = self._new_delivery(session)
+        self._deliver_all(session, self._delivery, until_s)
+        return self._delivery
+
+    def _pass_over(self, ended: EndedSession) -> None:
+        """Go on without a session that was set aside; wait for one that is in use."""
+        told = f"an earlier part of this run, {ended.folder}, {ended.reason}"
+        if ended.folder.is_dir():
+            raise QueueError(told)
+        self._refused += 1
+        _log.warning("tracking: %s", told)
+
+    def _deliver_others(self) -> None:
+        """Deliver what other commands left waiting, as far as there is time."""
+        until_s = time.monotonic() + self._patience_s
+        behind: set[str] = set()
+        with (
+            self._counted(),
+            self._failures_told(),
+            suppress(_MoreWaitsError),
+            closing(ended_sessions(self.queue)) as sessions,
+        ):
+            for ended in sessions:
+                if time.monotonic() > until_s:
+                    return
+                if ended.in_the_way is not None:
+                    behind.add(ended.in_the_way)
+                if ended.session is not None and ended.session.execution not in behind:
+                    delivery = self._new_delivery(ended.session)
+                    self._deliver_all(ended.session, delivery, until_s)
+
+    def _deliver_all(self, session: Session, delivery: Delivery, until_s: float) -> None:
+        """Deliver what waits of a session; raises _MoreWaitsError where time runs out before."""
+        own = session is self._session
+        if own and not self.waiting:
+            return
+
+        def carry(work: Callable[[], Any], record: Path | None) -> Any:
+            return self._carrier.carry(work, session, record=record)
+
+        for passed in deliver_session(self.uri, session, delivery, carry, own=own):
+            self._count(session)
+            if passed.reason is not None:
+                self._refused += 1
+                _log.warning("tracking: %s %s", passed.record.name, passed.reason)
+            if time.monotonic() > until_s and session.records():
+                raise _MoreWaitsError
+
+    def _new_delivery(self, session: Session) -> Delivery:
+        name = session.experiment
+        if name not in self._stores:
+            # Stored there: one that is opened too late for this call is there for the next.
+            def open_it() -> None:
+                self._stores[name] = open_store(self.uri, name)
+
+            self._carrier.carry(open_it, session)
+        return Delivery(self._stores[name], session, painter=self._painter)
+
+    def _keep(self, call: Call, session: Session) -> None:
+        kept = call
+        if isinstance(call, ModelRecord) and self._painter is None:
+            kept = replace(call, figures=None)
+        try:
+            self._carrier.kept(call, session.append(kept))
+        except OSError as error:
+            self._lost += 1
+            told = "tracking: a record could not be kept in %s (%s)"
+            _log.warning(told, session.folder, error.strerror or error)
+        self._count(session)
+
+    def _refuse(self, call: Call, session: Session, error: Exception) -> None:
+        """Set a call aside that a working store will not have."""
+        self._reason = failure_line(self.uri, error)
+        try:
+            record = session.append(call)
+        except OSError:
+            self._lost += 1
+        else:
+            # Where it cannot be moved it waits, and is set aside another time.
+            with suppress(QueueError):
+                session.set_aside(record, self._reason)
+                self._refused += 1
+        _log.warning("tracking: a record was set aside: %s", self._reason)
+        self._count(session)
+
+    def _upset(self, reason: str) -> None:
+        self._say(reason)
+        self._carrier.patience.failed()
+
+    def _say(self, reason: str) -> None:
+        """Keep the reason why something waits, and tell the first."""
+        self._reason = reason
+        if not self._warned:
+            _log.warning("tracking waits on disk: %s; %s delivers it", reason, self._sync)
+        self._warned = True
+
+    def _count(self, session: Session | None) -> None:
+        """Take stock of what waits, and say so."""
+        if session is None:
+            return
+        if session is self._session:
+            self.waiting = len(session.records())
+        self.failure = waiting_line(
+            self.queue,
+            self._sync,
+            self._reason,
+            waiting=self.waiting,
+            refused=self._refused,
+            lost=self._lost,
+        )
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the processor time of what is done."""
         begun_s = time.process_time()
         try:
-            with quiet():
-                yield
-        except store_failures() as error:
-            self._turn_off(error)
+            yield
         finally:
             self.cpu_seconds += time.process_time() - begun_s
 
-    def _turn_off(self, error: Exception) -> None:
-        _log.debug("MLflow raised %s", raised(self._uri, error))
-        if self.failure is None:
-            self.failure = failure_line(self._uri, error)
-            _log.warning("tracking is off: %s", self.failure)
 
-
-def _log_verdict(client: Any, verdict: Verdict) -> None:
-    logged = verdict.logged
-    if logged.run_id is None:
-        return
-    client.log_batch(logged.run_id, tags=run_tags(verdict_tags(verdict)))
-    if logged.model_id is not None:
-        client.set_logged_model_tags(logged.model_id, verdict_tags(verdict))
-    if logged.version is not None:
-        name, version = logged.registered_name, logged.version
-        client.update_model_version(name, version, registry_text(verdict.description))
-        client.set_model_version_tag(name, version, "verdict", verdict.text)
-
-
-def _log_parent(
-    client: Any,
-    run_id: str,
-    metrics: Mapping[str, float],
-    tags: Mapping[str, str],
-    artifacts: Sequence[tuple[Path, str]],
-) -> None:
-    at_ms = int(time.time() * 1000)
-    final = final_metrics(metrics, at_ms=at_ms, model_id=None)
-    client.log_batch(run_id, metrics=final, tags=run_tags(tags))
-    for path, folder in artifacts:
-        client.log_artifact(run_id, str(path), folder or None)
-
-
-def _upload_model(client: Any, record: ModelRecord, model: Any) -> None:
-    from mlflow.entities import LoggedModelOutput
-
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "model"
-        write_pyfunc_folder(folder, record, logged_model=model)
-        client.log_model_artifacts(model.model_id, str(folder))
-    client.log_outputs(model.source_run_id, [LoggedModelOutput(model.model_id, step=0)])
-    client.finalize_logged_model(model.model_id, "READY")
+def _digest(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,5 +1,6 @@
 """What a training run tells the tracker: plain values, no code of ours and none of MLflow's."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,11 +25,26 @@ class RunStart:
         The resolved configuration, flattened; long values are cut to MLflow's limit.
     tags
         Facts to search by, such as the git commit and `simulated` or `real`.
+    execution
+        Id that one command's work keeps through interruptions and resumptions: 1 to 64 letters,
+        digits, `_` and `-`.
+
+    Raises
+    ------
+    ValueError
+        If `execution` is something else.
     """
 
     name: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    execution: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-]{1,64}", self.execution, re.ASCII):
+            raise ValueError(
+                f"execution must be 1 to 64 letters, digits, _ and -, was {self.execution!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +176,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """Where a model went; all None where the tracker is off.
+    """Where a model went; all None where there is no tracker, or the model waits in its queue.
 
     Attributes
     ----------
@@ -192,6 +208,8 @@ class Verdict:
 
     Attributes
     ----------
+    symbol, model
+        Which model; it is found by them if it waited in the queue when it was logged.
     logged
         Where the model went; nothing is told of one that was not logged.
     text
@@ -200,6 +218,8 @@ class Verdict:
         Markdown shown on their pages.
     """
 
+    symbol: str
+    model: str
     logged: LoggedModel
     text: str
     description: str

@@ -21,16 +21,23 @@ class Tracker(Protocol):
     Attributes
     ----------
     failure
-        One line on why tracking stopped, or None.
+        One line on what the store has not got, and where that is kept; None where it has all.
+    waiting
+        Number of records that wait on disk for the store.
     cpu_seconds
         Processor time this process spent while the tracker worked.
     """
 
     failure: str | None
+    waiting: int
     cpu_seconds: float
 
+    @property
+    def queue(self) -> Path | None:
+        """Folder that records wait in, or None where there is none."""
+
     def start(self, run: RunStart) -> str | None:
-        """Open the parent run and return its id, or None without one."""
+        """Open the parent run and return its id, or None without one or while it waits."""
 
     def log_model(self, record: ModelRecord) -> LoggedModel:
         """Record one model as a finished child run."""
@@ -44,22 +51,29 @@ class Tracker(Protocol):
     def promote(
         self,
         registered_name: str,
-        version: str,
+        version: str | None,
         *,
         simulated: bool,
         description: str,
         manifest: Path | None = None,
+        model: str | None = None,
     ) -> str | None:
         """Point the alias `champion` of a registered model at one version.
 
         A version trained on simulated data never takes the alias from one of real data.
 
+        It needs no `start`; then `close` ends what it began.
+
         Parameters
         ----------
+        version
+            None for one that waits in the queue and has no number yet; `model` names it.
         description
             Markdown shown on the registered model's page.
         manifest
             The file that names the version: its path and its digest become the version's tags.
+        model
+            Name of the model of this execution whose version is meant where `version` is None.
 
         Returns
         -------
@@ -77,7 +91,7 @@ class Tracker(Protocol):
         name: str | None = None,
         description: str = "",
     ) -> None:
-        """Add the last facts to the parent run and end every run that is still open.
+        """Add the last facts to the parent run, end every run that is still open, and close.
 
         Parameters
         ----------
@@ -89,12 +103,17 @@ class Tracker(Protocol):
             Markdown shown on the run's page.
         """
 
+    def close(self) -> None:
+        """Leave what waits to the next command; without `start`, this ends what `promote` began."""
+
 
 class NoTracker:
     """Records nothing: the choice for runs that need no history."""
 
     def __init__(self) -> None:
         self.failure: str | None = None
+        self.waiting = 0
+        self.queue = None
         self.cpu_seconds = 0.0
 
     def start(self, run: RunStart) -> str | None:
@@ -114,11 +133,12 @@ class NoTracker:
     def promote(
         self,
         registered_name: str,
-        version: str,
+        version: str | None,
         *,
         simulated: bool,
         description: str,
         manifest: Path | None = None,
+        model: str | None = None,
     ) -> str | None:
         """Return None: no alias was kept back."""
         return None
@@ -133,4 +153,7 @@ class NoTracker:
         name: str | None = None,
         description: str = "",
     ) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""

@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from tests.tracking.sample_records import PARENT, full_record
-from tracking.mlflow_tracker import MlflowTracker
+from tests.tracking.conftest import new_tracker
+from tests.tracking.sample_records import full_record, new_run
 
-tracker = MlflowTracker(uri=sys.argv[1], experiment="train_all", figures=True)
-tracker.start(PARENT)
+tracker = new_tracker(sys.argv[1], figures=True)
+tracker.start(new_run())
 tracker.log_model(full_record(Path(sys.argv[2])))
 tracker.finish(metrics={}, tags={}, artifacts=[], status="FINISHED")
 sys.exit(tracker.failure)

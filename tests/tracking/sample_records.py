@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import numpy as np
 
@@ -16,7 +17,14 @@ PARENT = RunStart(
     name="train_all 2026-03-02",
     params={f"model.option_{i}": str(i) for i in range(250)} | {"long": "x" * 7000},
     tags={"git_commit": "0123abc", "data": "simulated"},
+    execution="0",
 )
+
+
+def new_run():
+    """Return the parent run of work that no store has seen."""
+    return replace(PARENT, execution=uuid4().hex)
+
 
 FIGURES = FigureData(
     title="EURUSD RandomForest, 300 rows out of fold (simulated)",

@@ -21,7 +21,9 @@ from tests.tracking.sample_records import PARENT, full_record
 from tracking.mlflow_tracker import MlflowTracker
 folder = Path(sys.argv[1])
 uri = f"sqlite:///{folder}/mlflow.db"
-tracker = MlflowTracker(uri=uri, experiment="train_all", figures=False)
+tracker = MlflowTracker(
+    uri=uri, experiment="train_all", figures=False, queue=None, patience_s=10.0
+)
 tracker.start(PARENT)
 logged = tracker.log_model(full_record(folder))
 print(logged.run_id, *sorted({name.partition(".")[0] for name in sys.modules}))

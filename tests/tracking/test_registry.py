@@ -23,7 +23,7 @@ def test_each_model_of_a_symbol_is_the_next_registered_version(logged):
     assert version.run_id == logged.full.run_id
     assert version.description == "Selected: **0.61**"
     tags = {"model": "RandomForest", "symbol": "EURUSD", "verdict": "selected"}
-    assert version.tags == tags | PARENT.tags
+    assert version.tags == tags | PARENT.tags | {"execution": PARENT.execution}
 
 
 @pytest.mark.usefixtures("logged", "default_store")

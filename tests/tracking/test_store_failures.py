@@ -1,7 +1,10 @@
 """A store that is missing, dies or was never one: the run goes on and says why."""
 
+import os
 import shutil
+import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,71 +14,108 @@ from tests.tracking.conftest import (
     broken_data,
     champion,
     fill_the_disk,
+    new_tracker,
     promoted,
     reading_client,
     statuses,
 )
-from tests.tracking.sample_records import PARENT, full_record
-from tracking.mlflow_tracker import MlflowTracker
+from tests.tracking.sample_records import PARENT, full_record, new_run
 from tracking.records import NOT_LOGGED, Verdict
+from tracking.syncing import sync
 from tracking.tracker import NoTracker, Tracker
 
 # Reading back calls MLflow directly, which calls parts of SQLAlchemy that are on their way out.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def test_what_was_logged_before_a_store_died_is_kept(tracker, logged, tmp_path, monkeypatch):
-    first = tracker.log_model(full_record(tmp_path / "a"))
-    second = tracker.log_model(full_record(tmp_path / "b"))
+def test_what_was_logged_before_a_store_died_is_kept_and_the_rest_comes_when_it_is_back(
+    tracker, logged, tmp_path, monkeypatch
+):
+    first = tracker.log_model(full_record(tmp_path / "a", model="A"))
+    second = tracker.log_model(full_record(tmp_path / "b", model="B"))
     with monkeypatch.context() as patch:
         patch.setattr(type(logged.client), "set_model_version_tag", fill_the_disk)
-        verdicts = [Verdict(one, "selected", "Selected") for one in (first, second)]
+        verdicts = [
+            Verdict("EURUSD", model, one, "selected", "Selected")
+            for model, one in (("A", first), ("B", second))
+        ]
         tracker.log_verdicts(verdicts)
-    assert promoted(tracker, second.version) is None
+    assert tracker.waiting == 2
+    assert "No space left on device); 2 records wait in" in tracker.failure
     tracker.finish(**NO_FACTS, status="FINISHED")
     runs = [logged.client.get_run(one.run_id) for one in (first, second)]
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
-    assert [run.data.tags.get("verdict") for run in runs] == ["selected", None]
-    assert [run.data.metrics["test_accuracy"] for run in runs] == [0.61] * 2
-    assert tracker.failure.startswith("MLflow at sqlite:///")
+    assert [run.data.tags.get("verdict") for run in runs] == ["selected"] * 2
+    assert (tracker.failure, tracker.waiting) == (None, 0)
     assert "RUNNING" not in statuses(logged.client)
 
 
-def test_an_interrupted_run_leaves_nothing_running(tracker, logged, root, tmp_path, monkeypatch):
-    def interrupt(*_args):
-        raise KeyboardInterrupt
+def interrupted_while_hanging(tracker, client, folder, monkeypatch):
+    """Press Ctrl-C while the store hangs over a model; return what lets it go on."""
+    go_on, log = threading.Event(), type(client).log_artifacts
 
-    monkeypatch.setattr(type(logged.client), "log_artifacts", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        tracker.log_model(full_record(tmp_path))
+    def hang(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        go_on.wait(60)
+        log(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "log_artifacts", hang)
+        with pytest.raises(KeyboardInterrupt):
+            tracker.log_model(full_record(folder))
+    return go_on
+
+
+def test_an_interrupted_run_leaves_nothing_running(tracker, logged, root, tmp_path, monkeypatch):
+    go_on = interrupted_while_hanging(tracker, logged.client, tmp_path, monkeypatch)
+    go_on.set()
     tracker.finish(**NO_FACTS, status="KILLED")
+    assert (tracker.failure, tracker.waiting) == (None, 0)
     assert statuses(reading_client(root)) == {"FINISHED", "FAILED", "KILLED"}
 
 
-def test_a_store_that_fails_midway_turns_tracking_off_and_warns_once(
-    tracker, logged, root, tmp_path, monkeypatch, caplog
+def test_what_an_interrupt_cut_off_waits_and_no_reason_is_made_up(
+    tracker, logged, root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tracking.mlflow_tracker._INTERRUPTED_S", 0.01)
+    go_on = interrupted_while_hanging(tracker, logged.client, tmp_path, monkeypatch)
+    tracker.finish(**NO_FACTS, status="KILLED")
+    assert tracker.failure.startswith("2 records wait in ")
+    go_on.set()
+    tracker._carrier.wait(60)
+    tracker._carrier.settled(None)
+    (synced,) = sync(tracker.uri, tracker.queue, lambda _synced: None).sessions
+    # The model arrived after all.
+    assert (synced.delivered, synced.waiting) == (1, 0)
+    assert "RUNNING" not in statuses(reading_client(root))
+
+
+def test_a_store_that_fails_midway_warns_once_and_all_after_it_waits_in_order(
+    tracker, logged, tmp_path, monkeypatch, caplog
 ):
     with monkeypatch.context() as patch:
         patch.setattr(type(logged.client), "log_model_artifacts", fill_the_disk)
-        assert tracker.log_model(full_record(tmp_path / "a")) == NOT_LOGGED
-    assert tracker.log_model(full_record(tmp_path / "b")) == NOT_LOGGED
-    assert promoted(tracker, "2") is None
-    tracker.log_failed_data(broken_data(tmp_path))
-    tracker.finish(**NO_FACTS, status="FINISHED")
-    reason = "failed (No space left on device); results are in the output folder, nothing was lost"
-    assert tracker.failure == f"MLflow at sqlite:///{root}/mlflow.db {reason}"
+        assert tracker.log_model(full_record(tmp_path / "a", model="A")) == NOT_LOGGED
+        assert tracker.log_model(full_record(tmp_path / "b", model="B")) == NOT_LOGGED
+        assert promoted(tracker, "2") is None
+        tracker.log_failed_data(broken_data(tmp_path))
+        kinds = [path.name for path in sorted(tracker.queue.glob("*/0*"))]
+        tracker.finish(**NO_FACTS, status="FINISHED")
+    assert kinds == ["000001-model", "000002-model", "000003-promotion", "000004-failed_data"]
+    assert (tracker.waiting, champion(logged.client)) == (5, "1")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert champion(logged.client) == "1"
+    assert f"; python -m pipelines.sync tracking.uri={tracker.uri} delivers it" in caplog.text
+    report = sync(tracker.uri, tracker.queue, lambda _synced: None)
+    assert [(one.delivered, one.waiting) for one in report.sessions] == [(5, 0)]
+    assert champion(logged.client) == "2"
     assert "RUNNING" not in statuses(logged.client)
 
 
 @pytest.mark.usefixtures("logged")
 def test_a_database_that_loses_its_tables_never_raises(tmp_path, root, capfd):
     shutil.copy(root / "mlflow.db", tmp_path / "mlflow.db")
-    tracker = MlflowTracker(
-        uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="train_all", figures=True
-    )
-    tracker.start(PARENT)
+    tracker = new_tracker(f"sqlite:///{tmp_path}/mlflow.db", figures=True)
+    tracker.start(new_run())
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("DROP TABLE metrics")
         database.execute("DROP TABLE runs")
@@ -111,17 +151,16 @@ def make_unusable_stores(folder):
         "sqlite:///{folder}/of_another_program",
     ],
 )
-def test_a_store_that_cannot_be_opened_turns_tracking_off(uri, tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def test_all_waits_for_a_store_that_cannot_be_opened(uri, tmp_path, capfd):
     make_unusable_stores(tmp_path)
-    tracker = MlflowTracker(uri=uri.format(folder=tmp_path), experiment="train_all", figures=True)
-    assert tracker.start(PARENT) is None
+    tracker = new_tracker(uri.format(folder=tmp_path), queue=str(tmp_path / "queue"), figures=True)
+    assert tracker.start(new_run()) is None
     assert tracker.log_model(full_record(tmp_path / "model")) == NOT_LOGGED
     assert promoted(tracker, "1") is None
     tracker.log_failed_data(broken_data(tmp_path))
-    tracker.log_verdicts([Verdict(NOT_LOGGED, "selected", "")])
+    tracker.log_verdicts([Verdict("EURUSD", "LSTM", NOT_LOGGED, "selected", "")])
     tracker.finish(**NO_FACTS, status="FINISHED")
-    assert tracker.failure is not None
+    assert "6 records wait in" in tracker.failure
     assert capfd.readouterr() == ("", "")
 
 
@@ -144,7 +183,7 @@ def test_a_store_that_cannot_be_opened_turns_tracking_off(uri, tmp_path, monkeyp
 )
 def test_an_address_of_no_store_is_refused_at_once(uri):
     with pytest.raises(ValueError, match=r"^tracking\.uri must be") as refused:
-        MlflowTracker(uri=uri, experiment="train_all", figures=True)
+        new_tracker(uri)
     assert "\n" not in str(refused.value)
 
 
@@ -161,7 +200,7 @@ def test_an_address_of_no_store_is_refused_at_once(uri):
 )
 def test_an_address_is_refused_without_its_password(uri, shown):
     with pytest.raises(ValueError, match=r"^tracking\.uri must be") as refused:
-        MlflowTracker(uri=uri, experiment="train_all", figures=True)
+        new_tracker(uri)
     assert str(refused.value).endswith(f", was {shown}")
 
 
@@ -171,6 +210,6 @@ def test_without_tracking_every_answer_is_empty(tmp_path):
     assert tracker.log_model(full_record(tmp_path)) == NOT_LOGGED
     assert promoted(tracker, "1") is None
     tracker.log_failed_data(broken_data(tmp_path))
-    tracker.log_verdicts([Verdict(NOT_LOGGED, "selected", "")])
+    tracker.log_verdicts([Verdict("EURUSD", "LSTM", NOT_LOGGED, "selected", "")])
     tracker.finish(**NO_FACTS, status="FAILED")
     assert (tracker.failure, tracker.cpu_seconds, list(Path().glob("mlflow.db"))) == (None, 0.0, [])
