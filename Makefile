@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke ui test honesty bench guard lint docs clean
+.PHONY: help setup train smoke ui test honesty bench guard chaos fuzz lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -44,6 +44,12 @@ bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratio
 
 guard: bench ## Fail if a hot path has lost a fifth since benchmarks/ratios.json was landed
 	$(BIN)/python -m benchmarks.guard
+
+chaos: $(READY) ## Kill one run 50 times at random moments, compare its end with a quiet run's
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+fuzz: $(READY) ## Search long for a file that the readers cannot bear
+	ASSAY_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/broken_inputs/test_fuzz.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

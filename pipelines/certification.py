@@ -1,5 +1,6 @@
 """Selection of a whole run: what may be deployed of each symbol, and the manifest that says so."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from market.data_report import DataReport
 from pipelines import records
 from pipelines.preparation import Preparation
 from pipelines.settings import TrainSettings
-from selection import ModelSelector
+from selection import ModelSelector, to_json_safe
+from selection.atomic import NO_ROOM
 from selection.certified import COUNCIL
 from selection.holdout_ledger import REAL_MARKET
 from selection.selector import nothing_selected
@@ -19,6 +21,8 @@ from training.prepare import Prepared
 from training.result import library_versions
 
 Result = dict[str, Any]
+# Of a selection: where the registry has its model.
+PASSING = ("model_version", "model_uri")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Run:
     """What identifies a run to whoever asks later which one opened a holdout."""
 
     run_id: str | None
+    execution: str
     simulated: bool
 
 
@@ -126,6 +131,9 @@ def certify(
                     look=_look(data.digests[symbol], run) if settings.opens_holdout else None,
                 )
             except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    # What is live stays, rather than lose a model for want of room.
+                    raise
                 undeployed[symbol] = f"Could not be deployed: {error}"
                 selection = refused(undeployed[symbol])
         found[symbol] = selection
@@ -133,7 +141,8 @@ def certify(
 
 
 def _look(source: str, run: Run) -> Look:
-    return Look(source, source if run.simulated else REAL_MARKET, run.run_id)
+    market = source if run.simulated else REAL_MARKET
+    return Look(source, market, run.run_id, run.execution)
 
 
 def _unless_suspect(selection: Result, prepared: Prepared) -> Result:
@@ -154,17 +163,25 @@ def write_manifest(
     settings: TrainSettings,
     selections: Mapping[str, Result],
     *,
+    execution: str,
     run_id: str | None,
     simulated: bool,
     conf_digest: str,
     cost_atr: float,
 ) -> None:
-    """Write the deployment manifest with where its models come from."""
+    """Write the deployment manifest with where its models come from.
+
+    One that an earlier start of the same work has written, with the same selections, stays: what
+    was live before it is what a rollback leads to.
+    """
+    if _is_live(settings.manifest_path, selections, execution):
+        return
     _reference(settings).save_deployment_manifest(
         selections,
         settings.manifest_path,
         provenance={
             "run_id": run_id,
+            "execution": execution,
             "selection": "reference" if settings.selector is _reference(settings) else "certified",
             "simulated": simulated,
             "git_commit": records.git_commit(),
@@ -173,7 +190,30 @@ def write_manifest(
             "seed": settings.seed,
             "costs_atr": cost_atr,
         },
+        key=settings.signing_key,
     )
+
+
+def _is_live(path: Path, selections: Mapping[str, Result], execution: str) -> bool:
+    try:
+        live = json.loads(path.read_text(encoding="utf-8"))
+        if live["provenance"]["execution"] != execution:
+            return False
+        return bool(_lasting(live["selections"]) == _lasting(to_json_safe(selections)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def _lasting(selections: Mapping[str, Result]) -> dict[str, Result]:
+    """Return selections without what another start may find otherwise."""
+    lasting = {
+        symbol: {key: value for key, value in one.items() if key not in PASSING}
+        for symbol, one in selections.items()
+    }
+    for one in lasting.values():
+        if isinstance(holdout := one.get("holdout"), Mapping):
+            one["holdout"] = {key: value for key, value in holdout.items() if key != "openings"}
+    return lasting
 
 
 def _reference(settings: TrainSettings) -> ModelSelector:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipelines.own_settings import unusable_settings, yaml_finding
 from tracking.failures import without_password
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -28,7 +29,9 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message is one line naming the key."""
 
 
-def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoReturn:
+def run_command(
+    config_name: str, body: Callable[[dict[str, Any]], int], *, go_on: str = ""
+) -> NoReturn:
     """Compose the configuration from the command line, run ``body`` on it, exit with its code.
 
     Parameters
@@ -38,6 +41,8 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
     body : callable
         Gets the resolved configuration as plain containers, returns the exit code. With Hydra's
         multirun it runs once per job, and the worst code is the command's.
+    go_on : str
+        How to go on with a command that was interrupted, or stopped for want of room.
     """
     # Asked to end, a command cleans up as it does after Ctrl-C: no process of its own is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -51,10 +56,14 @@ def run_command(config_name: str, body: Callable[[dict[str, Any]], int]) -> NoRe
         print(f"configuration error: {error}", file=sys.stderr)
         sys.exit(BAD_CONFIGURATION)
     except OSError as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"stopped: {named}{error.strerror or error}{go_on}", file=sys.stderr)
         sys.exit(NOTHING_TRAINED)
     except KeyboardInterrupt:
-        print("interrupted; results that were finished stay in the output folder", file=sys.stderr)
+        print(f"interrupted{go_on}", file=sys.stderr)
+        # The interpreter remembers an interrupt that met a library while it ran a text as code, and
+        # would end by the signal; running another makes it forget.
+        exec("")  # noqa: S102
         sys.exit(INTERRUPTED)
     finally:
         # Or a last collection looks at all that is about to go anyway: two seconds after a run.
@@ -80,9 +89,12 @@ def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     # Hydra hands exceptions over whole instead of printing and exiting itself.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    if (unusable := unusable_settings(sys.argv[1:])) is not None:
+        raise ConfigError(unusable)
     composed: list[tuple[str, DictConfig]] = []
 
     def compose(conf: DictConfig) -> None:
@@ -99,6 +111,10 @@ def _composed(config_name: str) -> list[tuple[str, dict[str, Any]]]:
             f"{without_password(error.override or '')}: cannot be read as key=value; quote a value "
             "with unusual characters, as in 'key=\"value\"'"
         ) from error
+    except RecursionError as error:
+        raise ConfigError("an argument has too many brackets; see --help") from error
+    except YAMLError as error:
+        raise ConfigError(yaml_finding(error)) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explained(str(error), config_name, sys.argv[1:])) from error
 
@@ -129,7 +145,8 @@ def explained(message: str, config_name: str, arguments: Iterable[str]) -> str:
             if folder.is_dir() and not (folder / f"{value}.yaml").is_file():
                 return _no_such_option(folder.name, value)
     first = message.strip().splitlines()[0] if message.strip() else "unreadable configuration"
-    return f"{first.rstrip('.')}; see --help"
+    key = re.search(r"full_key: (\S+)", message)
+    return f"{key.group(1) + ': ' if key else ''}{first.rstrip('.')}; see --help"
 
 
 def _no_such_option(group: str, name: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from market.bars import DataError
 from market.data_report import DataReport, event_report
-from market.source import read_symbol, source_digest
+from market.reading.safe_names import clipped
+from market.source import file_name, is_passing, read_symbol, source_digest
 from pipelines.readings import gravest_warning, reading_lines
 from pipelines.settings import TrainSettings
 from selection.atomic import write_json_atomically
@@ -31,12 +32,15 @@ class Preparation:
         Of every symbol that could be read, prepared or not.
     failed : dict of str to str
         One sentence for each of the others.
+    passing : bool
+        Whether the same files give other bars before long.
     """
 
     prepared: dict[str, Prepared] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     reports: dict[str, DataReport] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    passing: bool = False
 
     def write_reports(self, folder: Path) -> dict[str, Path]:
         """Write one JSON file per symbol, failed ones too; return the files."""
@@ -53,6 +57,17 @@ class Preparation:
             "events": report.events if report else None,
             "error": self.failed.get(symbol),
         }
+
+
+def data_digests(settings: TrainSettings) -> dict[str, str | None]:
+    """Return what identifies the data of each symbol; None for one that cannot be read."""
+    digests: dict[str, str | None] = {}
+    for symbol in settings.symbols:
+        try:
+            digests[symbol] = source_digest(settings.source, symbol, settings.seed)
+        except DataError:
+            digests[symbol] = None
+    return digests
 
 
 def prepare_symbols(settings: TrainSettings) -> Preparation:
@@ -83,11 +98,17 @@ def _prepare(symbol: str, settings: TrainSettings, done: Preparation) -> None:
         labels=settings.labels,
     )
     done.reports[symbol] = DataReport(symbol, bars, event_report(table, labels_until=None))
+    done.passing |= is_passing(bars)
     if odd := gravest_warning(bars):
         _log.warning("%s: %s", symbol, odd)
-    prepared = prepare(
-        table, split=settings.split, max_feature_auc=settings.training.max_feature_auc
-    )
+    try:
+        prepared = prepare(
+            table, split=settings.split, max_feature_auc=settings.training.max_feature_auc
+        )
+    except DataError as error:
+        # What is wrong with the rows together knows nothing of where they came from.
+        name = file_name(settings.source, symbol)
+        raise DataError(f"{clipped(name)}: {error}" if name else str(error)) from error
     for note in prepared.notes:
         _log.warning("%s: %s", symbol, note)
     events = event_report(table, labels_until=prepared.split.development.t1_N.max())

@@ -1,10 +1,13 @@
 """What is left of a run for machines: its exit code, and the statuses in ``run.json``."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED
 from pipelines.preparation import Preparation
+from selection import to_json_safe
+from training.task import Failure, Task
 
 Result = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Result]]
@@ -58,3 +61,21 @@ def _model_record(result: Result) -> dict[str, Any]:
     if result["augmentation_failures"]:
         return {"status": "trained", "augmentation_failures": result["augmentation_failures"]}
     return {"status": "trained"}
+
+
+def failed_result(task: Task, failure: Failure, *, null_model: bool) -> dict[str, Any]:
+    """Return what is written of a model that could not be trained."""
+    failed: dict[str, Any] = to_json_safe(
+        {
+            "symbol": task.symbol,
+            "model_name": task.model.name,
+            "timestamp": datetime.now(UTC),
+            "null_model": null_model,
+            "error": failure.error,
+            "warnings": failure.warnings,
+            "augmentation_failures": failure.augmentation_failures,
+            "training_duration_seconds": failure.duration_s,
+            "cpu_seconds": failure.cpu,
+        }
+    )
+    return failed

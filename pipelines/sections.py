@@ -19,8 +19,12 @@ from models.random_forest import RandomForest
 from models.xgb import XGBoost
 from selection import ModelSelector
 from selection.certified import CertifiedSelector
+from selection.signing import SigningError, SigningKey
 from tracking.mlflow_tracker import MlflowTracker
 from tracking.tracker import NoTracker
+
+# Less than the libraries take, and no model would be trained.
+LEAST_MEMORY_BYTES = 256_000_000
 
 
 class Costs:
@@ -40,10 +44,23 @@ class Costs:
 class Execution:
     """Where the work is done."""
 
-    def __init__(self, *, workers: int | None) -> None:
+    def __init__(self, *, workers: int | None, memory_limit: str | int | None) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, was {workers}")
         self.workers = workers
+        self.memory_limit_bytes = None if memory_limit is None else _bytes(memory_limit)
+
+
+def _bytes(size: str | int) -> int:
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        n_bytes = int(TypeAdapter(ByteSize).validate_python(size))
+    except ValidationError:
+        n_bytes = 0
+    if n_bytes < LEAST_MEMORY_BYTES:
+        raise ValueError(f"memory_limit must be a size of at least 256MB such as 2GB, was {size}")
+    return n_bytes
 
 
 class Training:
@@ -72,12 +89,19 @@ class Training:
 
 
 class Manifest:
-    """Where the deployment manifest is written."""
+    """Where the deployment manifest is written, and what it is signed with."""
 
-    def __init__(self, *, path: str) -> None:
+    def __init__(self, *, path: str, sign: bool, signing_key: str | None) -> None:
         self.path = Path(path)
         if self.path.suffix != ".json":
             raise ValueError(f"path must end in .json, was {path}")
+        if sign and signing_key is None:
+            raise ValueError("signing_key is missing: sign=true needs the path of a private key")
+        try:
+            # Read now: a key that cannot be used must not be found out after hours of training.
+            self.key = SigningKey(Path(signing_key)) if sign and signing_key else None
+        except SigningError as error:
+            raise ValueError(f"manifest.signing_key: {error}") from error
 
 
 class Deploy:
@@ -148,9 +172,10 @@ SCALARS: dict[str, Any] = {
     "symbols": list[str] | None,
     "seed": int,
     "output_dir": str | None,
+    "resume": bool,
     "features_dir": str,
     "format": Literal["table", "json"],
     "output": str | None,
 }
-TRAIN_SCALARS = ("name", "symbols", "seed", "output_dir")
+TRAIN_SCALARS = ("name", "symbols", "seed", "output_dir", "resume")
 MODEL_SECTIONS = {"models": MODELS, "null_models": NULL_MODELS}

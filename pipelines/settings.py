@@ -33,6 +33,7 @@ from pipelines.writable import writable_file
 from selection import ModelSelector
 from selection.calibration import break_even
 from selection.certified import CertifiedSelector
+from selection.signing import SigningKey
 from tracking.tracker import Tracker
 from training.result import Payoff
 from training.strength import strength_path
@@ -81,14 +82,17 @@ class TrainSettings:
     selector: ModelSelector | CertifiedSelector
     tracker: Tracker
     workers: int | None
+    memory_limit_bytes: int | None
     training: Training
     payoff: Payoff
     manifest_path: Path
+    signing_key: SigningKey | None
     promotes: bool
     opens_holdout: bool
     symbols: list[str]
     seed: int
     output_dir: Path | None
+    resume: bool
 
 
 def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
@@ -119,15 +123,24 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
         selector=given["selection"],
         tracker=given["tracking"],
         workers=given["execution"].workers,
+        memory_limit_bytes=given["execution"].memory_limit_bytes,
         training=given["training"],
         payoff=_payoff(given["labels"], given["costs"], given["training"]),
         manifest_path=given["manifest"].path,
+        signing_key=given["manifest"].key,
         promotes=given["deploy"].promotes,
         opens_holdout=given["deploy"].opens_holdout,
         symbols=symbols,
         seed=given["seed"],
-        output_dir=None if given["output_dir"] is None else Path(given["output_dir"]),
+        output_dir=_output_dir(given["output_dir"]),
+        resume=given["resume"],
     )
+
+
+def _output_dir(path: str | None) -> Path | None:
+    if path is not None and not path.strip():
+        raise ConfigError("output_dir must name a folder, or be null, was empty")
+    return None if path is None else Path(path)
 
 
 def _check_certifiable(given: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pipelines.command import run_command
 
+GO_ON = "; what was finished is kept, and the same command goes on from there"
+
 _log = logging.getLogger(__name__)
 
 
@@ -22,15 +24,15 @@ def train_all(conf: Mapping[str, Any]) -> int:
     n_symbols, place = len(settings.symbols), conf["data"].get("dir", "a simulated market")
     _log.info("reading %d symbol%s from %s", n_symbols, "s" * (n_symbols != 1), place)
 
-    from training.engine import available_cores, prepare_workers
-
-    augments = settings.augmentation != "none"
-    prepare_workers(settings.workers or available_cores(), augments=augments)
-
     from pipelines.training_run import TrainingRun
+    from training.processes import end_workers
 
-    return TrainingRun(settings, conf, cost).run()
+    try:
+        return TrainingRun(settings, conf, cost).run()
+    except KeyboardInterrupt:
+        end_workers()
+        raise
 
 
 if __name__ == "__main__":
-    run_command("train_all", train_all)
+    run_command("train_all", train_all, go_on=GO_ON)

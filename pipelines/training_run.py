@@ -13,7 +13,6 @@ from typing import Any
 
 from market.sample_files import map_samples
 from market.simulate import SimulatedMarket
-from models.base import Model
 from pipelines import outcome, records
 from pipelines.certification import (
     Run,
@@ -28,21 +27,22 @@ from pipelines.cost import RunCost
 from pipelines.descriptions import registered_page, run_page
 from pipelines.display import TrainingDisplay
 from pipelines.finalists import reseeded
-from pipelines.preparation import Preparation, prepare_symbols
-from pipelines.run_digest import digest, without_places
-from pipelines.run_record import exit_code, symbol_records
+from pipelines.preparation import Preparation, data_digests, prepare_symbols
+from pipelines.run_digest import digest, identity, sha256_of, without_places
+from pipelines.run_end import Ended, shown_again
+from pipelines.run_folder import ROWS_PREFIX, RunFolder, opened
+from pipelines.run_record import exit_code, failed_result, symbol_records
 from pipelines.settings import TrainSettings
+from pipelines.tasks import fits_made, make_tasks, n_workers, prepare
 from pipelines.writable import writable_folder
 from selection import ModelSelector, to_json_safe
 from selection.atomic import write_json_atomically
-from selection.certified import COUNCIL
 from selection.out_of_fold import OutOfFold
 from tracking.records import LoggedModel, Status
-from training.engine import Finished, Step, available_cores, run_tasks
-from training.memory import affordable_workers
+from training.engine import Finished, Step, run_tasks
 from training.predictions import out_of_fold, write_predictions
 from training.result import training_result
-from training.task import Augmentation, Failure, Task
+from training.task import Failure, Task
 
 RUNS = Path("runs")
 DIGEST_CHARS = 12
@@ -63,6 +63,9 @@ class TrainingRun:
         self.conf = without_places(conf)
         self.conf_digest = digest(self.conf)
         self.name = str(conf["name"])
+        self.digests = data_digests(settings)
+        self.identity = identity(conf, self.digests)
+        self.execution = ""
         self.data = Preparation()
         self.artifacts: list[tuple[Path, str]] = []
         self.results: dict[str, dict[str, Result]] = {}
@@ -71,34 +74,50 @@ class TrainingRun:
         self.selections: dict[str, Result] = {}
         self.logged: dict[tuple[str, str], LoggedModel] = {}
         self.run_id: str | None = None
+        self.would_repeat = True
 
     def run(self) -> int:
-        """Run it all; return the exit code."""
+        """Run it all, or show it where that has been done; return the exit code."""
         writable_folder("output_dir", self.settings.output_dir or RUNS)
         writable_folder("manifest.path", self.settings.manifest_path.parent)
+        with opened(self._output_dir(), self.identity, resume=self.settings.resume) as folder:
+            code = shown_again(folder, self.settings, simulated=self.simulated)
+            return self._run(folder) if code is None else code
+
+    def _run(self, run_folder: RunFolder) -> int:
+        folder, self.execution = run_folder.folder, run_folder.execution.id
+        prepare(self.settings)
         self.data = prepare_symbols(self.settings)
+        if self.data.passing or any(
+            self.digests[symbol] != read for symbol, read in self.data.digests.items()
+        ):
+            self._may_go_otherwise()
         self._show_data()
-        folder = self._output_dir()
-        folder.mkdir(parents=True, exist_ok=True)
+        if run_folder.held_other_work:
+            _log.warning("%s held another run (settings, data or code); it is replaced", folder)
         with self._rows_in_files(folder), self._tracked():
             self._log_data(folder)
-            self._train(folder)
+            self._train(folder, is_resumed=run_folder.is_resumed)
             code = self._certify(folder)
         cost = self.cost.measured(self.results, self.settings.tracker.cpu_seconds)
+        write_json_atomically(folder / "selections.json", self.selections)
         write_json_atomically(folder / "run.json", self._run_record(cost, code))
-        if self.results:
-            outcome.show(console(), self.results, self.selections, simulated=self.simulated)
-            outcome.show_cost(console(), cost)
-        self._show_places(folder, code)
+        if self.would_repeat:
+            run_folder.end()
+        ended = Ended(folder, self.results, self.selections, cost, code)
+        ended.show(self.settings, simulated=self.simulated)
         return code
+
+    def _may_go_otherwise(self) -> None:
+        """Note that the same command may have another outcome: it is not shown again, but run."""
+        self.would_repeat = False
 
     @contextmanager
     def _rows_in_files(self, folder: Path) -> Iterator[None]:
         """Hold the rows of all symbols in files, which workers map, and not in memory."""
         prepared = self.data.prepared
-        # Its own: another run may write to the same output folder. Windows cannot remove files
-        # that are mapped.
-        with TemporaryDirectory(prefix=".rows-", dir=folder, ignore_cleanup_errors=True) as rows:
+        # Windows cannot remove files that are mapped.
+        with TemporaryDirectory(prefix=ROWS_PREFIX, dir=folder, ignore_cleanup_errors=True) as rows:
             for symbol, one in prepared.items():
                 development = map_samples(one.split.development, Path(rows) / symbol)
                 split = replace(one.split, development=development)
@@ -116,20 +135,10 @@ class TrainingRun:
             rows,
         )
 
-    def _show_places(self, folder: Path, code: int) -> None:
-        written = code != NOTHING_TRAINED
-        manifest = self.settings.manifest_path if written else "not written: nothing was trained"
-        console().print(f"results   {folder}", markup=False, soft_wrap=True)
-        console().print(f"manifest  {manifest}", markup=False, soft_wrap=True)
-        if self.settings.tracker.failure:
-            failure = f"tracking  failed: {self.settings.tracker.failure}"
-            console().print(failure, markup=False, soft_wrap=True)
-
     def _output_dir(self) -> Path:
         if self.settings.output_dir is not None:
             return self.settings.output_dir
-        data = [self.data.digests, sorted(self.data.failed)]
-        return RUNS / digest([self.conf, data])[:DIGEST_CHARS]
+        return RUNS / digest([self.conf, self.digests])[:DIGEST_CHARS]
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -137,7 +146,9 @@ class TrainingRun:
         status: Status = "FAILED"
         try:
             name = self._run_name(None)
-            start = records.run_start(name, self.conf, simulated=self.simulated)
+            start = records.run_start(
+                name, self.conf, simulated=self.simulated, execution=self.execution
+            )
             self.run_id = tracker.start(start)
             # What was imported stays: no collection need look at it.
             gc.freeze()
@@ -187,17 +198,18 @@ class TrainingRun:
                 failed = records.failed_data(symbol, error, path, simulated=self.simulated)
                 self.settings.tracker.log_failed_data(failed)
 
-    def _train(self, folder: Path) -> None:
+    def _train(self, folder: Path, *, is_resumed: bool) -> None:
         """Train all tasks; keep the results in the order of the configuration."""
         models = [*self.settings.models, *self.settings.null_models]
-        tasks = [
-            self._task(symbol, model, folder) for symbol in self.data.prepared for model in models
-        ]
+        tasks = make_tasks(self.settings, self.data.prepared, folder)
         self.tasks = {(task.symbol, task.model.name): task for task in tasks}
         self.results = {symbol: {} for symbol in self.data.prepared}
         self.predictions = {symbol: {} for symbol in self.data.prepared}
         done: dict[tuple[str, str], Result] = {}
         _log.info("training %d models with %d at a time", len(tasks), self._n_workers)
+        n_made, n_fits = fits_made(tasks)
+        if n_made or is_resumed:
+            _log.info("resuming: %d of %d fits were made by an earlier start", n_made, n_fits)
         display = TrainingDisplay(
             console(),
             list(self.data.prepared),
@@ -206,7 +218,8 @@ class TrainingRun:
             notes={symbol: one.notes for symbol, one in self.data.prepared.items()},
         )
         # Closed explicitly: an interrupt must end the worker processes at once.
-        with display, closing(run_tasks(tasks, self._n_workers)) as events:
+        running = run_tasks(tasks, self._n_workers, self.settings.memory_limit_bytes)
+        with display, closing(running) as events:
             for event in events:
                 if isinstance(event, Step):
                     display.step(event)
@@ -219,45 +232,16 @@ class TrainingRun:
 
     @cached_property
     def _n_workers(self) -> int:
-        if self.settings.workers:
-            return self.settings.workers
-        n_cores = available_cores()
-        rows = (one.split.development.x_NF for one in self.data.prepared.values())
-        n_workers = affordable_workers(n_cores, max((one.nbytes for one in rows), default=0))
-        if n_workers < n_cores:
-            told = "%d workers on %d cores: there is no memory for more (execution.workers)"
-            _log.warning(told, n_workers, n_cores)
-        return n_workers
-
-    def _task(self, symbol: str, model: Model, folder: Path) -> Task:
-        settings = self.settings
-        return Task(
-            symbol=symbol,
-            model=model,
-            stronger=settings.stronger.get(model.name, ()),
-            split=self.data.prepared[symbol].split,
-            early_stopping_fraction=settings.training.early_stopping_fraction,
-            augmentation=self._augmentation(model),
-            new_augmenter=settings.new_augmenter,
-            calibrates=settings.training.calibrates and model not in settings.null_models,
-            new_monitor=settings.new_monitor,
-            seed=settings.seed,
-            folder=folder / "models" / f"{symbol}_{model.name}",
-        )
-
-    def _augmentation(self, model: Model) -> Augmentation:
-        """Return how a model is augmented: the council never, null models as configured."""
-        adaptive = self.settings.augmentation == "adaptive"
-        if model.name == COUNCIL or (adaptive and model in self.settings.null_models):
-            return "none"
-        return self.settings.augmentation
+        return n_workers(self.settings, self.data.prepared)
 
     def _recorded(self, finished: Finished, folder: Path) -> Result:
         """Write the result file and mirror it to the tracker."""
         task, prepared = finished.task, self.data.prepared[finished.task.symbol]
         is_null = task.model in self.settings.null_models
         if isinstance(finished.outcome, Failure):
-            result = _failed_result(task, finished.outcome, null_model=is_null)
+            result = failed_result(task, finished.outcome, null_model=is_null)
+            if not finished.outcome.repeats:
+                self._may_go_otherwise()
         else:
             trained = finished.outcome
             predicted = out_of_fold(task.split, trained)
@@ -298,9 +282,11 @@ class TrainingRun:
             self._selected(),
             self.logged,
             models_folder=folder / "models",
-            run=Run(self.run_id, simulated=self.simulated),
+            run=Run(self.run_id, self.execution, simulated=self.simulated),
         )
         self.selections = certified.selections
+        if certified.undeployed:
+            self._may_go_otherwise()
         reference = isinstance(settings.selector, ModelSelector)
         judged = candidates(self.results, council=not reference)
         code = exit_code(self.data, judged, certified.undeployed)
@@ -325,7 +311,10 @@ class TrainingRun:
         # Where one net is turned down another may come up.
         while finalists := selector.finalists(selections, further):
             tasks = [self.tasks[finalist] for finalist in finalists]
-            further |= reseeded(tasks, selector.seeds, self._n_workers)
+            limit_bytes = self.settings.memory_limit_bytes
+            further |= reseeded(
+                tasks, selector.seeds, self._n_workers, limit_bytes, self._may_go_otherwise
+            )
             selections = selector.select(results, self.predictions, further)
         return selections
 
@@ -335,6 +324,7 @@ class TrainingRun:
         write_manifest(
             settings,
             self.selections,
+            execution=self.execution,
             run_id=self.run_id,
             simulated=self.simulated,
             conf_digest=self.conf_digest,
@@ -342,12 +332,14 @@ class TrainingRun:
         )
         self.artifacts.append((settings.manifest_path, ""))
         for symbol, selection in self.selections.items():
-            version = selection.get("model_version")
-            if version is None or not settings.promotes:
+            model = selection["selected_model"]
+            if model is None or not settings.promotes:
                 continue
             kept = settings.tracker.promote(
                 symbol,
-                version,
+                # One that waits for the store has none yet, and is known by its name.
+                selection["model_version"],
+                model=model,
                 simulated=self.simulated,
                 description=registered_page(symbol, settings.manifest_path),
                 manifest=settings.manifest_path,
@@ -365,26 +357,12 @@ class TrainingRun:
             "seed": self.settings.seed,
             "conf_digest": self.conf_digest,
             "manifest": None if code == NOTHING_TRAINED else str(self.settings.manifest_path),
+            "manifest_sha256": None
+            if code == NOTHING_TRAINED
+            else sha256_of(self.settings.manifest_path),
             "models": [model.name for model in self.settings.models],
             "null_models": [model.name for model in self.settings.null_models],
             "symbols": symbol_records(self.data, self.results, self.selections),
             "tracking_failure": self.settings.tracker.failure,
             "timings": cost,
         }
-
-
-def _failed_result(task: Task, failure: Failure, *, null_model: bool) -> Result:
-    failed: Result = to_json_safe(
-        {
-            "symbol": task.symbol,
-            "model_name": task.model.name,
-            "timestamp": datetime.now(UTC),
-            "null_model": null_model,
-            "error": failure.error,
-            "warnings": failure.warnings,
-            "augmentation_failures": failure.augmentation_failures,
-            "training_duration_seconds": failure.duration_s,
-            "cpu_seconds": failure.cpu,
-        }
-    )
-    return failed

@@ -64,11 +64,14 @@ class Look:
     market : str
         See `Opening`.
     run_id : str or None
+    execution : str or None
+        Of the work that the run is a start of; its further starts are no further looks.
     """
 
     source: str
     market: str
     run_id: str | None
+    execution: str | None = None
 
 
 def described(
@@ -234,6 +237,7 @@ def _opening(result: Result, seen: Result, look: Look) -> Opening:
         run_id=look.run_id,
         time_utc=datetime.now(UTC),
         model=result["model_name"],
+        execution=look.execution,
     )
 
 

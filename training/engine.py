@@ -4,27 +4,31 @@ Ours because the pools at hand (concurrent.futures, loky) fail every task when o
 cannot tell whose fault it was; here a worker has one task at a time, and its death is that task's.
 """
 
-import gc
-import importlib
 import logging
 import math
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, Pipe, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import cast
 
+import psutil
+
+from training.fit_plan import fit_names
+from training.memory import private_bytes
+from training.processes import (
+    FORKS_FROM_SERVER,
+    interrupts_held,
+    one_thread_per_child,
+    start_method,
+)
 from training.task import Failure, FitEnded, Task, Trained
-from training.walk_forward import Training, fit_names
+from training.worker import NoRoom, Told, import_all, train, work
 
 # Seconds of one fit on 1,000 rows, about: the longest tasks begin first, so that no core is left
 # waiting for one at the end.
@@ -34,15 +38,11 @@ OTHER_FIT_SECONDS = 0.01
 RECORDED_SECONDS = 0.1
 LIBRARIES = ("sklearn.linear_model", "xgboost", "torch")
 AUGMENTING_LIBRARIES = ("imblearn.over_sampling",)
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-FORKS_FROM_SERVER = sys.platform == "linux"
+# How long a worker may take too much memory before it is noticed.
+MEMORY_LOOK_S = 0.2
 DIED = "the worker process died (out of memory, or a crash)"
 
-
 _log = logging.getLogger(__name__)
-
-# What a worker tells: that it has begun (None), each fit, and what became of the task.
-Told = FitEnded | Trained | Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +75,36 @@ class Finished:
 Event = Step | Finished
 
 
-def run_tasks(tasks: Sequence[Task], n_workers: int) -> Generator[Event, None, None]:
+def run_tasks(
+    tasks: Sequence[Task], n_workers: int, memory_limit_bytes: int | None = None
+) -> Generator[Event, None, None]:
     """Train every task, the long ones first; yield each step as it is made, each task as it ends.
 
     Of one task there come a `Step` as it begins, one after each fit, and `Finished`. The results
-    do not depend on ``n_workers``; with 1, everything runs in this process. Closing the iterator
-    early ends the worker processes.
+    do not depend on ``n_workers``; with 1 and no limit, everything runs in this process. Closing
+    the iterator early ends the worker processes. A task whose worker dies begins once more, when
+    all others have ended and with none beside it; then its death is the task's failure.
+
+    Parameters
+    ----------
+    memory_limit_bytes : int or None
+        What one worker may take; that one wants more is a failure of its task.
+
+    Raises
+    ------
+    OSError
+        If the disk takes no more.
     """
     ordered = sorted(tasks, key=_turn)
-    if n_workers == 1:
+    if n_workers == 1 and memory_limit_bytes is None:
         yield from _in_this_process(ordered)
     else:
-        yield from _in_workers(ordered, min(n_workers, len(ordered)))
+        pool = _Pool(
+            min(n_workers, len(ordered)),
+            _libraries(augments=_augments(ordered)),
+            memory_limit_bytes,
+        )
+        yield from _in_workers(ordered, pool)
 
 
 def available_cores() -> int:
@@ -116,34 +134,43 @@ class _Running:
     """A task in work, as it is seen from outside: turns what is told of it into events."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self.task = task
         self._names = fit_names(task)
         self._since_s = time.monotonic()
         self._has_begun = False
         self._ended: list[FitEnded] = []
 
     def event(self, told: Told) -> Event:
+        """Return what is told as an event; raises OSError where the disk takes no more."""
         match told:
+            case NoRoom():
+                raise told.raised()
             case Trained() | Failure():
-                return Finished(self._task, told)
+                return Finished(self.task, told)
             case FitEnded():
                 self._ended.append(told)
-                _tell_log(self._task, told)
+                _tell_log(self.task, told)
             case None:
                 self._has_begun = True
-        return Step(self._task, len(self._ended), len(self._names), told)
+        return Step(self.task, len(self._ended), len(self._names), told)
 
-    def died(self) -> Finished:
-        """Return what is known of a task whose worker is gone."""
+    def died(self, how: str) -> Finished:
+        """Return what is known of a task whose worker is gone for good."""
         failures = (one.augmentation_failure for one in self._ended)
         failure = Failure(
-            error=f"{self._where()}{DIED}",
+            error=f"{self._where()}{how}",
             warnings=tuple(sentence for one in self._ended for sentence in one.warnings),
             augmentation_failures=tuple(sentence for sentence in failures if sentence),
             duration_s=time.monotonic() - self._since_s,
             cpu=None,
+            repeats=False,
         )
-        return Finished(self._task, failure)
+        return Finished(self.task, failure)
+
+    def told_again(self) -> str:
+        """Return what is said of a task whose worker is gone, for the first time."""
+        name = f"{self.task.symbol} {self.task.model.name}"
+        return f"{name}: {self._where()}{DIED}; it is tried once more, alone, after the others"
 
     def _where(self) -> str:
         if not self._has_begun or len(self._ended) == len(self._names):
@@ -163,51 +190,159 @@ def _tell_log(task: Task, fit: FitEnded) -> None:
 
 
 def _in_this_process(tasks: Sequence[Task]) -> Generator[Event, None, None]:
-    _import(_libraries(augments=_augments(tasks)))
+    import_all(_libraries(augments=_augments(tasks)))
     with _lost_interrupts() as lost:
         for task in tasks:
             running = _Running(task)
-            with closing(_train(task)) as all_told:
+            with closing(train(task)) as all_told:
                 for told in all_told:
                     if lost:
                         raise KeyboardInterrupt
                     yield running.event(told)
 
 
-def _in_workers(tasks: Sequence[Task], n_workers: int) -> Generator[Event, None, None]:
-    waiting = deque(tasks)
-    libraries = _libraries(augments=_augments(tasks))
-    idle: list[Connection] = []
-    busy: dict[Connection, _Running] = {}
+class _Pool:
+    """Worker processes: each has one task or waits for one.
+
+    Parameters
+    ----------
+    n_workers : int
+        Most of them at a time.
+    libraries : sequence of str
+    memory_limit_bytes : int or None
+    """
+
+    def __init__(
+        self, n_workers: int, libraries: Sequence[str], memory_limit_bytes: int | None
+    ) -> None:
+        self.busy: dict[Connection, _Running] = {}
+        self._idle: list[Connection] = []
+        self._n_workers = n_workers
+        self._libraries = libraries
+        self._limit_bytes = memory_limit_bytes
+        self._looked_s = 0.0
+        self._greedy: set[Connection] = set()
+        self._process_ids: dict[Connection, int] = {}
+        self._processes: list[BaseProcess] = []
+        self._lifelines: list[Connection] = []
+
+    def give(self, waiting: "deque[Task]") -> None:
+        """Give every worker a task, while there are any."""
+        # One that waits says nothing: what can be read there is its end.
+        for connection in [one for one in self._idle if one.poll()]:
+            self._idle.remove(connection)
+            connection.close()
+        while len(waiting) > len(self._idle) and len(self._idle) + len(self.busy) < self._n_workers:
+            self._start()
+        while waiting and self._idle:
+            connection = self._idle.pop(0)
+            task = waiting.popleft()
+            self.busy[connection] = _Running(task)
+            # A worker that died while starting is found out when it is read from.
+            with suppress(OSError):
+                connection.send(task)
+
+    def told(self) -> Iterator[tuple[_Running, Event | None]]:
+        """Wait until something is told; yield it, None where a worker is gone."""
+        patience_s = None if self._limit_bytes is None else MEMORY_LOOK_S
+        told = wait(list(self.busy), patience_s) if self.busy else []
+        self._end_the_greedy()
+        for connection in cast(list[Connection], told):
+            running = self.busy[connection]
+            try:
+                said: Told = connection.recv()
+            except (EOFError, OSError):
+                del self.busy[connection]
+                yield running, self._gone(connection, running)
+                connection.close()
+                continue
+            event = running.event(said)
+            if isinstance(event, Finished):
+                del self.busy[connection]
+                self._idle.append(connection)
+            yield running, event
+
+    def _end_the_greedy(self) -> None:
+        """End the workers that take more memory than they may.
+
+        By looking at them, as a limit that the system holds makes some libraries try for ever.
+        """
+        now_s = time.monotonic()
+        if self._limit_bytes is None or now_s - self._looked_s < MEMORY_LOOK_S:
+            return
+        self._looked_s = now_s
+        for connection in self.busy.keys() - self._greedy:
+            if private_bytes(self._process_ids[connection]) > self._limit_bytes:
+                self._greedy.add(connection)
+                psutil.Process(self._process_ids[connection]).kill()
+
+    def _gone(self, connection: Connection, running: _Running) -> Event | None:
+        """Return the end of a task whose worker took too much; None for any other death."""
+        if connection not in self._greedy or self._limit_bytes is None:
+            return None
+        most = f"{self._limit_bytes / 1e6:,.0f} MB of memory (execution.memory_limit)"
+        return running.died(f"its worker wanted more than {most}")
+
+    def dismiss(self) -> None:
+        """Let the workers end, who have nothing to do, and wait until they have."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        for process in self._processes:
+            process.join()
+
+    def end(self) -> None:
+        """End the workers, whatever they are doing."""
+        for process in self._processes:
+            process.terminate()
+            process.join()
+        for connection in (*self._idle, *self.busy, *self._lifelines):
+            connection.close()
+
+    def _start(self) -> None:
+        (ours, theirs), (lifeline, end) = Pipe(), Pipe(duplex=False)
+        process = start_method(self._libraries).Process(
+            target=work, args=(theirs, lifeline, self._libraries), daemon=True
+        )
+        with one_thread_per_child(), interrupts_held():
+            process.start()
+        # With the only other end in the worker, its death is seen here as the end of the stream,
+        # and the death of this process there.
+        theirs.close()
+        lifeline.close()
+        assert process.pid is not None  # noqa: S101 - it has been started
+        self._process_ids[ours] = process.pid
+        self._idle.append(ours)
+        self._processes.append(process)
+        self._lifelines.append(end)
+
+
+def _in_workers(tasks: Sequence[Task], pool: _Pool) -> Generator[Event, None, None]:
+    waiting, again = deque(tasks), deque[Task]()
+    died: set[int] = set()
     events: list[Event] = []
-    processes: list[BaseProcess] = []
     try:
-        while waiting or busy or events:
-            while len(waiting) > len(idle) and len(idle) + len(busy) < n_workers:
-                connection, process = _started(libraries)
-                idle.append(connection)
-                processes.append(process)
-            while waiting and idle:
-                connection = idle.pop(0)
-                busy[connection] = _sent(connection, waiting.popleft())
+        while waiting or again or pool.busy or events:
+            if again and not (waiting or pool.busy):
+                # What others hold of the memory may be what it lacked.
+                pool.dismiss()
+                waiting.append(again.popleft())
+            pool.give(waiting)
             # Only now, when no worker waits for work.
             yield from events
             events = []
-            for connection in cast(list[Connection], wait(list(busy)) if busy else []):
-                events.append(_received(connection, busy[connection]))
-                if isinstance(events[-1], Step):
-                    continue
-                del busy[connection]
-                if not connection.closed:
-                    idle.append(connection)
-        for connection in idle:
-            connection.close()
-        for process in processes:
-            process.join()
+            for running, event in pool.told():
+                if event is not None:
+                    events.append(event)
+                elif id(running.task) in died:
+                    events.append(running.died(f"{DIED}, twice"))
+                else:
+                    died.add(id(running.task))
+                    again.append(running.task)
+                    _log.warning("%s", running.told_again())
+        pool.dismiss()
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        pool.end()
 
 
 def prepare_workers(n_workers: int, *, augments: bool) -> None:
@@ -218,61 +353,9 @@ def prepare_workers(n_workers: int, *, augments: bool) -> None:
     if n_workers > 1 and FORKS_FROM_SERVER:
         from multiprocessing.forkserver import ensure_running
 
-        with _one_thread_per_child(), _interrupts_held():
-            _context(_libraries(augments=augments))
+        with one_thread_per_child(), interrupts_held():
+            start_method(_libraries(augments=augments))
             ensure_running()
-
-
-def _context(libraries: Sequence[str]) -> SpawnContext | ForkServerContext:
-    """Return how workers are started: never forked from a process in which a library has run.
-
-    A child forked after XGBoost or torch has run hangs. The server only imports them, once for all
-    workers, whose memory holds them once.
-    """
-    if not FORKS_FROM_SERVER:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*libraries, __name__])
-    return context
-
-
-def _started(libraries: Sequence[str]) -> tuple[Connection, BaseProcess]:
-    ours, theirs = Pipe()
-    process = _context(libraries).Process(target=_work, args=(theirs, libraries), daemon=True)
-    with _one_thread_per_child(), _interrupts_held():
-        process.start()
-    # With the only other end in the worker, its death is seen here as the end of the stream.
-    theirs.close()
-    return ours, process
-
-
-def _sent(connection: Connection, task: Task) -> _Running:
-    # A worker that died while starting is found out when it is read from.
-    with suppress(OSError):
-        connection.send(task)
-    return _Running(task)
-
-
-def _received(connection: Connection, running: _Running) -> Event:
-    try:
-        told: Told = connection.recv()
-    except (EOFError, OSError):
-        connection.close()
-        return running.died()
-    return running.event(told)
-
-
-def _work(connection: Connection, libraries: Sequence[str]) -> None:
-    """Train one task after another until the other end of the connection closes."""
-    _import(libraries)
-    # What was imported stays: no collection need look at it.
-    gc.freeze()
-    try:
-        while True:
-            for told in _train(connection.recv()):
-                connection.send(told)
-    except (EOFError, OSError):
-        return
 
 
 def _augments(tasks: Sequence[Task]) -> bool:
@@ -281,40 +364,6 @@ def _augments(tasks: Sequence[Task]) -> bool:
 
 def _libraries(*, augments: bool) -> list[str]:
     return [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
-
-
-def _import(libraries: Sequence[str]) -> None:
-    """Import what fits need beforehand, so that no fit's time holds an import."""
-    for library in libraries:
-        importlib.import_module(library)
-
-
-def _train(task: Task) -> Generator[Told, None, None]:
-    yield None
-    training = Training(task)
-    try:
-        with _single_threaded():
-            yield from training.fits()
-    except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
-        yield training.failure(error)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let processes started here inherit that Ctrl-C, which reaches them too, is the parent's.
-
-    The parent has it as well when it comes meanwhile, now or afterwards.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Started in here, it would let interrupts through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -337,32 +386,3 @@ def _lost_interrupts() -> Iterator[list[object]]:
         yield lost
     finally:
         sys.unraisablehook = before
-
-
-@contextmanager
-def _one_thread_per_child() -> Iterator[None]:
-    """Let processes started here inherit one thread for their maths."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -6,9 +6,9 @@ Axes: N rows of development.
 import hashlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -58,11 +58,13 @@ class Fit:
 
 @dataclass(slots=True)
 class Told:
-    """What was said during one fit."""
+    """What was said during one fit, and what it took; its CPU seconds are without augmentation."""
 
     warnings: dict[str, None] = field(default_factory=dict)
     not_augmented: str | None = None
     wall_s: float = 0.0
+    cpu_s: float = 0.0
+    augmentation_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -82,15 +84,23 @@ class Fitting:
     known : sequence of Planned
         Fits that will be made whatever comes of any other: nets of them are trained together, all
         of one step of the strength path when the first of them is wanted.
+    made_together : callable
+        Called with each fit of such a group, and what was said of it, as soon as they are made.
     """
 
-    def __init__(self, task: Task, known: Sequence[Planned] = ()) -> None:
+    def __init__(
+        self,
+        task: Task,
+        known: Sequence[Planned] = (),
+        made_together: Callable[[Planned, Fit, Told], None] = lambda *_: None,
+    ) -> None:
         self.told: dict[str, Told] = {}
         self.under_way: str | None = None
         self.wall_s = 0.0
         self._task = task
         self._path = (task.model, *task.stronger)
         self._known = {one.name: one for one in known if isinstance(task.model, Net)}
+        self._made_together = made_together
         # What became of fits that nobody has asked for yet, and what was said during them.
         self._made: dict[str, Fit | ModelError] = {}
         self._beforehand: dict[str, Told] = {}
@@ -109,7 +119,7 @@ class Fitting:
     @contextmanager
     def counted(self, name: str, part: Part) -> Iterator[None]:
         """Count the time of a fit; one that raises stays the one under way."""
-        start = self._clock()
+        start, augmentation_s = self._clock(), self._cpu_s["augmentation"]
         self.under_way, self._together = name, _Spent()
         told = self.told[name] = self._beforehand.pop(name, Told())
         try:
@@ -118,8 +128,21 @@ class Fitting:
         finally:
             share, now = self._shares.pop(name, _Spent()), self._clock()
             told.wall_s = now.wall_s - start.wall_s - self._together.wall_s + share.wall_s
+            told.cpu_s = now.cpu_s - start.cpu_s - self._together.cpu_s + share.cpu_s
+            told.augmentation_s = self._cpu_s["augmentation"] - augmentation_s
             self.wall_s += told.wall_s
-            self._cpu_s[part] += now.cpu_s - start.cpu_s - self._together.cpu_s + share.cpu_s
+            self._cpu_s[part] += told.cpu_s
+
+    def take_over(self, name: str, part: Part, told: Told) -> None:
+        """Count a fit that an earlier start has made."""
+        self.told[name] = told
+        self.wall_s += told.wall_s
+        self._cpu_s[part] += told.cpu_s
+        self._cpu_s["augmentation"] += told.augmentation_s
+
+    def holds(self, name: str) -> bool:
+        """Return whether a fit has been made that nobody has asked for yet."""
+        return name in self._made
 
     def fit(self, planned: Planned) -> Fit:
         """Fit a fresh model on rows of development; raises what the model's fit raises."""
@@ -167,6 +190,11 @@ class Fitting:
             share = rows / max(1, sum(work.values()))
             spent = self._together
             self._shares[name] = _Spent(share * spent.wall_s, share * spent.cpu_s)
+        for planned in group:
+            if isinstance(made := self._made.get(planned.name), Fit):
+                spent, told = self._shares[planned.name], self._said_of(planned.name)
+                told = replace(told, wall_s=spent.wall_s, cpu_s=spent.cpu_s)
+                self._made_together(planned, made, told)
 
     def _begun(self, planned: Planned) -> Begun:
         model, monitor = self._path[planned.choice.step].fresh(), self._task.new_monitor()
@@ -203,6 +231,9 @@ class Fitting:
             start_s = time.process_time()
             try:
                 return self._task.new_augmenter(seed=seed).augment(x, y)
+            except (MemoryError, OSError):
+                # Of the moment: the same fit would be made otherwise at another time.
+                raise
             except Exception as error:  # noqa: BLE001 - a fit can do without its augmentation
                 reason = f"{type(error).__name__}: {error}"
                 warnings.warn(NotAugmentedWarning(len(x), reason), stacklevel=2)
@@ -215,7 +246,7 @@ class Fitting:
     @contextmanager
     def _warnings_kept(self, name: str, monitor: TrainingMonitor | None) -> Iterator[None]:
         """Keep what is warned of during a fit, one that fails included."""
-        told = self.told.get(name) or self._beforehand.setdefault(name, Told())
+        told = self._said_of(name)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -228,6 +259,9 @@ class Fitting:
                         told.not_augmented = told.not_augmented or sentence
                 for sentence in monitor.get_warnings() if monitor else ():
                     told.warnings[f"{name}: {sentence}"] = None
+
+    def _said_of(self, name: str) -> Told:
+        return self.told.get(name) or self._beforehand.setdefault(name, Told())
 
     def _clock(self) -> _Spent:
         return _Spent(time.monotonic(), time.process_time() - self._cpu_s["augmentation"])

@@ -10,7 +10,7 @@ WORKER_BYTES = 350 << 20
 COPIES = 12
 
 
-def affordable_workers(n_cores: int, largest_bytes: int) -> int:
+def affordable_workers(n_cores: int, largest_bytes: int, limit_bytes: int | None = None) -> int:
     """Return as many workers as cores, or fewer, at least 1, where memory would not do.
 
     Parameters
@@ -18,9 +18,21 @@ def affordable_workers(n_cores: int, largest_bytes: int) -> int:
     n_cores : int
     largest_bytes : int
         Of the features of the symbol with the most rows.
+    limit_bytes : int or None
+        What a worker is allowed to take, in place of what it is expected to.
     """
-    each_bytes = WORKER_BYTES + COPIES * largest_bytes
+    each_bytes = limit_bytes or WORKER_BYTES + COPIES * largest_bytes
     return max(1, min(n_cores, free_bytes() // each_bytes))
+
+
+def private_bytes(process_id: int) -> int:
+    """Return the memory that a process has for itself alone; 0 for one that is gone."""
+    import psutil
+
+    try:
+        return int(psutil.Process(process_id).memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 def free_bytes() -> int:

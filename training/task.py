@@ -20,6 +20,14 @@ Augmentation = Literal["none", "always", "adaptive"]
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where the finished fits of one task are kept, and under what key; see `training.units`."""
+
+    folder: Path
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Everything one worker needs to train one model of one symbol; no holdout is in it.
 
@@ -45,6 +53,8 @@ class Task:
         The run's; each fit draws from a generator keyed by seed, symbol, model, fold and step.
     folder : Path or None
         Where the deployed fit is saved; None where only its predictions are wanted.
+    keeping : Keeping or None
+        None keeps no fit for a later start.
     """
 
     symbol: str
@@ -58,6 +68,7 @@ class Task:
     new_monitor: Callable[[], TrainingMonitor]
     seed: int
     folder: Path | None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,8 @@ class FitEnded:
     augmentation_failure : str or None
         Why this fit, which was to be augmented, did without.
     error : str or None
+    was_kept : bool
+        Whether it was made by an earlier start.
     """
 
     name: str
@@ -127,6 +140,7 @@ class FitEnded:
     warnings: tuple[str, ...]
     augmentation_failure: str | None
     error: str | None
+    was_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +202,8 @@ class Failure:
         Wall time.
     cpu : Cpu or None
         None where the process that counted is gone.
+    repeats : bool
+        Whether the same task would fail again; False where its process died.
     """
 
     error: str
@@ -195,3 +211,4 @@ class Failure:
     augmentation_failures: tuple[str, ...]
     duration_s: float
     cpu: Cpu | None
+    repeats: bool = True

@@ -8,23 +8,30 @@ Axes: N rows of development.
 
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from market.bars import FloatArray
 from market.samples import IntArray
 from market.splits import Fold, Split
-from models.base import Model, ModelError, StoppedError
+from models.base import FitReport, Model, ModelError, StoppedError
 from selection.calibration import Calibrated, walk_forward_calibration
 from selection.metrics import PROBABILITY_FLOOR
 from training.choices import AugmentationVerdict, Choice, Choices, StrengthVerdict
+from training.fit_plan import AUGMENTED, FINAL, fit_name, is_paired, is_small
 from training.fitting import Fit, Fitting, Planned, Told, accuracy
+from training.kept_fits import KeptFits
 from training.task import Failure, FitEnded, FoldOutcome, Task, Trained
+from training.units import NO_ROWS
 
-NOTHING = np.zeros(0)
-FINAL = "final fit"
-AUGMENTED = " augmented"
+
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """What is told of the fit that is deployed."""
+
+    report: FitReport
+    importance: dict[str, float] | None
 
 
 class Training:
@@ -35,8 +42,13 @@ class Training:
         self._path = (task.model, *task.stronger)
         self._choices = Choices(task.split.development, len(self._path))
         self._everything = np.arange(len(task.split.development))
-        self._fitting = Fitting(task, self._known())
+        self._fitting = Fitting(task, self._known(), self._keep_at_once)
+        self._kept = KeptFits(task)
         self._passed_over: set[str] = set()
+        # Of fits that were made before they were asked for.
+        self._predicted: dict[str, FloatArray] = {}
+        # By the monitor, for what the clock says among others: another start may see it end.
+        self._stopped: set[str] = set()
 
     def fits(self) -> Iterator[FitEnded | Trained]:
         """Predict every block out of fold, fit the deployed model, and save it.
@@ -51,6 +63,12 @@ class Training:
         ModelError
             If validation or test could not be predicted, or the deployed fit failed.
         """
+        try:
+            yield from self._fits()
+        finally:
+            self._kept.close()
+
+    def _fits(self) -> Generator[FitEnded | Trained, None, None]:
         split, development = self._task.split, self._task.split.development
         p_N = np.full(len(development), np.nan)
         base_rate_N = p_N.copy()
@@ -62,23 +80,14 @@ class Training:
             if outcome.error is None:
                 p_N[fold.block] = outcome.p_N
                 base_rate_N[fold.block] = outcome.base_rate
-        if last is None or np.isnan(p_N[split.validation]).any():
+        if outcomes[-1].error or np.isnan(p_N[split.validation]).any():
             errors = [f"fold {k}: {one.error}" for k, one in enumerate(outcomes, 1) if one.error]
             raise ModelError(f"validation or test could not be predicted: {errors[-1]}")
-        choice, deployed = outcomes[-1].choice, last
-        if split.refits:
-            choice = self._choice(self._everything)
-            fold = Fold(self._everything, slice(len(development), len(development)), 0)
-            with self._fitting.counted(FINAL, "fit"):
-                deployed = self._fitting.fit(Planned(FINAL, FINAL, self._everything, choice))
-            whole = self._outcome(fold, choice, deployed)
-            yield self._ended(FINAL, whole, development.y_N[:0])
+        choice = self._choice(self._everything) if split.refits else outcomes[-1].choice
         calibrated = self._calibrated(p_N)
-        with self._fitting.counted("saving", "fit"):
-            if calibrated is not None:
-                deployed.model.calibration = calibrated.final
-            self._save(deployed.model)
-            importance = deployed.model.importance()
+        deployed = yield from self._deployed(choice, last, calibrated)
+        # Before the task is told to have ended: an error after that would be another task's.
+        self._kept.close()
         yield Trained(
             p_N=p_N,
             base_rate_N=base_rate_N,
@@ -86,9 +95,9 @@ class Training:
             folds=tuple(outcomes),
             strength=self._strength_verdict(choice),
             augmentation=self._augmentation_verdict(self._everything, choice),
-            hyperparameters=deployed.model.hyperparameters,
+            hyperparameters=self._path[choice.step].hyperparameters,
             final=deployed.report,
-            importance=importance,
+            importance=deployed.importance,
             warnings=self._warnings(),
             augmentation_failures=self._augmentation_failures(),
             duration_s=self._fitting.wall_s,
@@ -107,6 +116,9 @@ class Training:
             augmentation_failures=self._augmentation_failures(),
             duration_s=self._fitting.wall_s,
             cpu=self._fitting.cpu,
+            # A model's own account of its rows; whatever else there is may pass: want of memory,
+            # a time limit.
+            repeats=isinstance(error, ModelError) and not isinstance(error, StoppedError),
         )
 
     def _block(
@@ -124,28 +136,90 @@ class Training:
         always = self._task.augmentation == "always"
         tries = [Choice(step, always) for step in range(len(self._path))]
         twin = Choice(choice.step, augmented=True)
-        if _is_paired(self._task, fold):
+        if is_paired(self._task, fold):
             tries.append(twin)
         done: dict[Choice, FoldOutcome] = {}
         used: Fit | None = None
         for one in tries:
-            draws_as = _fit_name(name, one.step)
-            fit_name = f"{name}{AUGMENTED}" if one is twin else draws_as
-            planned = Planned(fit_name, draws_as, fold.train_N, one)
-            with self._fitting.counted(fit_name, "walk_forward"):
-                done[one], fit = self._attempt(fold, planned, only_tried=one != choice)
+            draws_as = fit_name(name, one.step)
+            called = f"{name}{AUGMENTED}" if one is twin else draws_as
+            planned = Planned(called, draws_as, fold.train_N, one)
+            was_kept = self._take_over(fold, planned, done, is_chosen=one == choice)
+            fit = None
+            if not was_kept:
+                with self._fitting.counted(called, "walk_forward"):
+                    done[one], fit = self._attempt(fold, planned, only_tried=one != choice)
+                if called not in self._stopped:
+                    self._kept.keep(called, done[one], self._fitting.told[called])
             if one == choice:
                 used = fit
             elif done[one].error is None:
-                self._passed_over.add(fit_name)
+                self._passed_over.add(called)
             if one is not twin and done[one].error is None:
                 self._choices.tried(one.step, fold.block, done[one].p_N)
-            yield self._ended(fit_name, done[one], y_N)
+            yield self._ended(called, done[one], y_N, was_kept=was_kept)
         if twin in done and not always:
             pair = done[twin], done[Choice(choice.step, augmented=False)]
             if all(one.error is None for one in pair):
                 self._choices.paired(fold.block, pair[0].p_N, pair[1].p_N)
         return done[choice], used
+
+    def _take_over(
+        self, fold: Fold, planned: Planned, done: dict[Choice, FoldOutcome], *, is_chosen: bool
+    ) -> bool:
+        """Take over what an earlier start made of a block; return whether there was anything.
+
+        The fit itself is gone: the one that is deployed without another is made again, unless that
+        has been saved as well.
+        """
+        is_deployed = (
+            is_chosen and not self._task.split.refits and fold is self._task.split.folds[-1]
+        )
+        found = self._kept.get(planned.name, planned.choice)
+        if (
+            self._fitting.holds(planned.name)
+            or found is None
+            or (is_deployed and self._kept.final(planned.choice) is None)
+        ):
+            return False
+        done[planned.choice] = self._outcome(
+            fold, planned.choice, found.train_accuracy, found.p_N, found.error
+        )
+        self._fitting.take_over(planned.name, "walk_forward", found.told)
+        return True
+
+    def _deployed(
+        self, choice: Choice, last: Fit | None, calibrated: Calibrated | None
+    ) -> Generator[FitEnded, None, _Deployed]:
+        """Make the deployed fit and save it, unless an earlier start has."""
+        found, refits = self._kept.final(choice), self._task.split.refits
+        if found is not None:
+            self._fitting.take_over(FINAL, "fit", found.told)
+            if refits:
+                yield self._final_ended(choice, found.train_accuracy, was_kept=True)
+            return _Deployed(found.report, found.importance)
+        if refits:
+            with self._fitting.counted(FINAL, "fit"):
+                last = self._fitting.fit(Planned(FINAL, FINAL, self._everything, choice))
+            yield self._final_ended(choice, last.train_accuracy)
+        assert last is not None  # noqa: S101 - test has been predicted, by the last fold's fit
+        with self._fitting.counted("saving", "fit"):
+            if calibrated is not None:
+                last.model.calibration = calibrated.final
+            self._save(last.model)
+            deployed = _Deployed(last.report, last.model.importance())
+        told = self._fitting.told.get(FINAL, Told())
+        self._kept.keep_final(choice, last, deployed.importance, told)
+        return deployed
+
+    def _final_ended(
+        self, choice: Choice, train_accuracy: float, *, was_kept: bool = False
+    ) -> FitEnded:
+        n_rows = len(self._everything)
+        whole = Fold(self._everything, slice(n_rows, n_rows), 0)
+        outcome = self._outcome(whole, choice, train_accuracy, NO_ROWS, None)
+        y_N = self._task.split.development.y_N
+        return self._ended(FINAL, outcome, y_N[:0], was_kept=was_kept)
 
     def _choice(self, train_N: IntArray) -> Choice:
         """Return how to fit on these rows: as configured, or as the blocks among them taught."""
@@ -156,7 +230,7 @@ class Training:
             case "always":
                 augmented = True
             case "adaptive":
-                augmented = taught.augmented and _is_small(self._task, len(train_N))
+                augmented = taught.augmented and is_small(self._task, len(train_N))
         return Choice(taught.step, augmented)
 
     def _known(self) -> list[Planned]:
@@ -165,9 +239,9 @@ class Training:
         planned = []
         for number, fold in enumerate(task.split.folds, start=1):
             for step in range(len(self._path)):
-                name = _fit_name(f"fold {number}", step)
+                name = fit_name(f"fold {number}", step)
                 planned.append(Planned(name, name, fold.train_N, Choice(step, always)))
-        is_open = task.augmentation == "adaptive" and _is_small(task, len(self._everything))
+        is_open = task.augmentation == "adaptive" and is_small(task, len(self._everything))
         if task.split.refits and not task.stronger and not is_open:
             planned.append(Planned(FINAL, FINAL, self._everything, Choice(0, always)))
         return planned
@@ -182,33 +256,53 @@ class Training:
         try:
             fit = self._fitting.fit(planned)
         except ModelError as error:
-            if isinstance(error, StoppedError) and not only_tried:
-                raise
+            if isinstance(error, StoppedError):
+                self._stopped.add(planned.name)
+                if not only_tried:
+                    raise
             sentence = " ".join(str(error).split())
             self._fitting.told[planned.name].warnings[f"{planned.name}: {sentence}"] = None
-            return self._outcome(fold, planned.choice, None, sentence), None
-        return self._outcome(fold, planned.choice, fit), fit
+            return self._outcome(fold, planned.choice, np.nan, NO_ROWS, sentence), None
+        p_N = self._predicted.pop(planned.name, None)
+        if p_N is None:
+            p_N = self._answers(fold, fit)
+        return self._outcome(fold, planned.choice, fit.train_accuracy, p_N, None), fit
+
+    def _answers(self, fold: Fold, fit: Fit) -> FloatArray:
+        x_NF = self._task.split.development.x_NF
+        return fit.model.predict_proba(x_NF[fold.block], x_NF[: fold.block.start])[:, 1]
+
+    def _keep_at_once(self, planned: Planned, fit: Fit, told: Told) -> None:
+        """Keep a fold's fit that was made along with others: its turn may be long in coming."""
+        fold = next((one for one in self._task.split.folds if one.train_N is planned.rows), None)
+        if fold is not None and self._task.keeping is not None:
+            p_N = self._predicted[planned.name] = self._answers(fold, fit)
+            outcome = self._outcome(fold, planned.choice, fit.train_accuracy, p_N, None)
+            self._kept.keep(planned.name, outcome, told)
 
     def _outcome(
-        self, fold: Fold, choice: Choice, fit: Fit | None, error: str | None = None
+        self,
+        fold: Fold,
+        choice: Choice,
+        train_accuracy: float,
+        p_N: FloatArray,
+        error: str | None,
     ) -> FoldOutcome:
         development, train_N = self._task.split.development, fold.train_N
         y_N, weight_N = development.y_N[train_N], development.weight_N[train_N]
-        p_N = NOTHING
-        if fit is not None:
-            before = development.x_NF[: fold.block.start]
-            p_N = fit.model.predict_proba(development.x_NF[fold.block], before)[:, 1]
         return FoldOutcome(
             choice=choice,
             n_train=len(train_N),
             n_purged=fold.n_purged,
             base_rate=float(np.average(y_N, weights=weight_N)) if len(train_N) else np.nan,
-            train_accuracy=np.nan if fit is None else fit.train_accuracy,
+            train_accuracy=train_accuracy,
             p_N=p_N,
             error=error,
         )
 
-    def _ended(self, name: str, outcome: FoldOutcome, y_N: IntArray) -> FitEnded:
+    def _ended(
+        self, name: str, outcome: FoldOutcome, y_N: IntArray, *, was_kept: bool = False
+    ) -> FitEnded:
         told = self._fitting.told[name]
         return FitEnded(
             name=name,
@@ -220,6 +314,7 @@ class Training:
             warnings=tuple(told.warnings),
             augmentation_failure=told.not_augmented,
             error=outcome.error,
+            was_kept=was_kept,
         )
 
     def _relevant(self) -> Iterator[Told]:
@@ -272,34 +367,9 @@ class Training:
         model.save(self._task.folder)
 
 
-def fit_names(task: Task) -> list[str]:
-    """Return the name of every fit of a task, in the order in which they are made."""
-    names = []
-    for number, fold in enumerate(task.split.folds, start=1):
-        names += [_fit_name(f"fold {number}", step) for step in range(1 + len(task.stronger))]
-        names += [f"fold {number}{AUGMENTED}"] if _is_paired(task, fold) else []
-    return [*names, FINAL] if task.split.refits else names
-
-
 def block_numbers(split: Split) -> IntArray:
     """Return the number of the fold that predicts each row of development; -1 where none does."""
     block_N = np.full(len(split.development), -1)
     for number, fold in enumerate(split.folds):
         block_N[fold.block] = number
     return block_N
-
-
-def _fit_name(name: str, step: int) -> str:
-    return f"{name} step {step}" if step else name
-
-
-def _is_paired(task: Task, fold: Fold) -> bool:
-    """Return whether a block is predicted with and without synthetic rows."""
-    return task.augmentation == "adaptive" and _is_small(task, len(fold.train_N))
-
-
-def _is_small(task: Task, n_rows: int) -> bool:
-    """Return whether a fit on so many rows, less those that stop it early, would be augmented."""
-    if task.model.stops_early(n_rows):
-        n_rows -= max(1, round(n_rows * task.early_stopping_fraction))
-    return n_rows < task.new_augmenter(seed=task.seed).threshold

@@ -7,11 +7,12 @@ from selection.certified import CertifiedSelector
 from tests.pipelines.conftest import CONF, composed, write_bars
 
 PLACED = {"model": "model@models", "null_model": "null_model@null_models"}
+# Options with a key that has no default.
+NEED_MORE = {("data", "bars"), ("data", "table"), ("tracking", "server")}
 OPTIONS = [
     (path.parent.name, path.stem)
     for path in sorted(CONF.glob("*/*.yaml"))
-    if (path.parent.name, path.stem) not in {("data", "bars"), ("data", "table")}
-    and path.parent.name != "experiment"
+    if (path.parent.name, path.stem) not in NEED_MORE and path.parent.name != "experiment"
 ]
 
 

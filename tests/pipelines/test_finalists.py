@@ -113,8 +113,8 @@ def test_the_verdict_is_the_same_whoever_computes_the_other_seeds(judging, tmp_p
 
 
 def test_the_verdict_is_the_same_whichever_seed_ends_first(judging, tmp_path, stood, monkeypatch):
-    def last_first(tasks, n_workers):
-        yield from reversed(list(run_tasks(tasks, n_workers)))
+    def last_first(tasks, *given):
+        yield from reversed(list(run_tasks(tasks, *given)))
 
     monkeypatch.setattr(finalists, "run_tasks", last_first)
     run = trained(tmp_path, *judging)

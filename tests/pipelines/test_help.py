@@ -16,7 +16,7 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("name", ["train_all", "features", "data", "predict"])
+@pytest.mark.parametrize("name", ["train_all", "features", "data", "predict", "sync"])
 @pytest.mark.parametrize("asked", [["--help"], ["--cfg", "job"]])
 def test_asking_imports_nothing_heavy_and_writes_nothing(name, asked, tmp_path):
     ended = subprocess.run(

@@ -17,9 +17,10 @@ def judging(market_files):
 
 @pytest.fixture(scope="module")
 def three_times(judging, tmp_path_factory):
-    """Return a run, the same once more, and the same from another seed, into one deploy folder."""
+    """Return a run, the same afresh, and the same from another seed, into one deploy folder."""
     folder = tmp_path_factory.mktemp("again")
-    return [trained(folder, *judging, *changes) for changes in ((), (), ("seed=8",))]
+    afresh = ("resume=false",)
+    return [trained(folder, *judging, *changes) for changes in ((), afresh, ("seed=8",))]
 
 
 def openings(run):

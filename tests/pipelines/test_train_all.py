@@ -209,7 +209,7 @@ def test_the_leaderboard_lists_every_model_best_out_of_fold_first(finished):
 
 
 def test_the_rows_that_workers_map_are_gone_with_the_run(finished):
-    assert [path.name for path in (finished.folder / "out").glob(".*")] == []
+    assert list((finished.folder / "out").glob(".rows*")) == []
 
 
 def test_the_output_says_that_the_market_is_simulated_and_where_things_are(finished):

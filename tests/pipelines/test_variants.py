@@ -83,7 +83,7 @@ def test_where_costs_are_higher_fewer_trades_are_taken_each_from_its_break_even_
 def test_a_second_run_keeps_the_first_manifest(tmp_path):
     trained(tmp_path, *BARE, *ONE_FOREST)
     first = (tmp_path / "deploy" / "manifest.json").read_bytes()
-    second = trained(tmp_path, *BARE, *ONE_FOREST)
+    second = trained(tmp_path, *BARE, *ONE_FOREST, "resume=false")
     kept = list((tmp_path / "deploy" / "history").glob("*.json"))
     assert [path.read_bytes() for path in kept] == [first]
     assert second.manifest["previous_manifest_sha256"].startswith(kept[0].stem.split("-")[-1])

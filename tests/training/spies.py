@@ -5,8 +5,10 @@ Worker processes import this file.
 Axes: N rows, F features.
 """
 
+import errno
 import functools
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -214,13 +216,71 @@ class Dies(Nearest):
         return super()._fit(*given)
 
 
-class Sleeps(Nearest):
-    """Takes far longer than any test."""
+class DiesOnce(Nearest):
+    """Takes its worker process with it in the second fit, unless the file ``mark`` is there."""
 
-    name = "Sleeps"
+    name = "DiesOnce"
+    seen: ClassVar[list[tuple[Samples, Samples | None, Any]]] = []
+
+    def __init__(self, *, mark: str) -> None:
+        Model.__init__(self, mark=mark)
+
+    def stops_early(self, n_rows: int) -> bool:
+        del n_rows
+        return False
+
+    def _fit(self, *given: Any) -> FitReport:
+        mark = Path(self.hyperparameters["mark"])
+        if len(self.seen) == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._fit(*given)
+
+
+class Takes(Nearest):
+    """Fills so much memory in every fit, and holds much of it for a while."""
+
+    name = "Takes"
+
+    def __init__(self, *, megabytes: int) -> None:
+        Model.__init__(self, megabytes=megabytes)
+
+    def stops_early(self, n_rows: int) -> bool:
+        del n_rows
+        return False
+
+    def _fit(self, *given: Any) -> FitReport:
+        held = np.ones(self.hyperparameters["megabytes"] << 20, dtype=np.uint8)
+        time.sleep(5.0 if held.nbytes > 100 << 20 else 0.0)
+        return super()._fit(*given)
+
+
+class FillsTheDisk(Nearest):
+    """Meets a full disk."""
+
+    name = "FillsTheDisk"
 
     def _fit(self, *given: Any) -> FitReport:
         del given
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "units/a")
+
+
+class Sleeps(Nearest):
+    """Takes far longer than any test; leaves its process's number in the file ``mark``."""
+
+    name = "Sleeps"
+
+    def __init__(self, *, mark: str | None = None) -> None:
+        Model.__init__(self, mark=mark)
+
+    def stops_early(self, n_rows: int) -> bool:
+        del n_rows
+        return False
+
+    def _fit(self, *given: Any) -> FitReport:
+        del given
+        if self.hyperparameters["mark"]:
+            Path(self.hyperparameters["mark"]).write_text(str(os.getpid()), encoding="utf-8")
         time.sleep(60.0)
         raise AssertionError
 

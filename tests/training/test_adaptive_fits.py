@@ -25,8 +25,9 @@ from tests.training.spies import (
     walked,
 )
 from training.choices import Choice
+from training.fit_plan import fit_names
 from training.task import FitEnded, Trained
-from training.walk_forward import Training, fit_names
+from training.walk_forward import Training
 
 PATH = (3.0, 1.0, 0.1)
 

@@ -11,14 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from models.base import Model
 from tests.models.planted import make_model, signal
-from tests.training.spies import Believer, Dies, Nearest, Raises, Sleeps, task, walked
-from training import engine
+from tests.training.spies import (
+    Believer,
+    Dies,
+    DiesOnce,
+    FillsTheDisk,
+    Nearest,
+    Raises,
+    Sleeps,
+    Takes,
+    task,
+    walked,
+)
+from training import engine, processes
 from training.engine import Event, Finished, Step, available_cores, run_tasks
-from training.task import Failure, Task, Trained
+from training.task import Failure, Keeping, Task, Trained
 
 SMALL: dict[str, dict[str, Any]] = {
     "council": {"n_estimators": 10},
@@ -101,7 +113,7 @@ def test_a_worker_that_dies_is_its_own_tasks_failure_and_no_others(tmp_path: Pat
     tasks[1:1] = [small_task(Dies(), tmp_path), small_task(Dies(), tmp_path, "USDCAD")]
     ended = finished(tasks, 2)
     errors = {key: error_of(one) for key, one in ended.items() if isinstance(one.outcome, Failure)}
-    sentence = f"fold 1: {engine.DIED}"
+    sentence = f"fold 1: {engine.DIED}, twice"
     assert errors == dict.fromkeys([("EURUSD", "Dies"), ("USDCAD", "Dies")], sentence)
     assert multiprocessing.active_children() == []
 
@@ -170,8 +182,9 @@ def test_warnings_come_with_the_fit_they_are_of(n_workers: int, tmp_path: Path) 
 def test_a_worker_that_dies_later_leaves_what_it_told(tmp_path: Path) -> None:
     tasks = [small_task(Dies(after_fits=fits), tmp_path, str(fits)) for fits in (1, 2)]
     events = list(run_tasks(tasks, 2))
-    assert told(events, "1") == [(0, 3, None), (1, 3, "fold 1"), f"fold 2: {engine.DIED}"]
-    assert told(events, "2")[-2:] == [(2, 3, "fold 2"), f"final fit: {engine.DIED}"]
+    steps = [(0, 3, None), (1, 3, "fold 1")]
+    assert told(events, "1") == [*steps, *steps, f"fold 2: {engine.DIED}, twice"]
+    assert told(events, "2")[-2:] == [(2, 3, "fold 2"), f"final fit: {engine.DIED}, twice"]
     end = next(one for one in events if isinstance(one, Finished) and one.task.symbol == "2")
     assert isinstance(end.outcome, Failure)
     fits = [sentence.partition(":")[0] for sentence in end.outcome.warnings]
@@ -181,12 +194,80 @@ def test_a_worker_that_dies_later_leaves_what_it_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("light_workers")
+def test_a_task_whose_worker_died_goes_on_where_it_was_when_all_others_have_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mortal = small_task(DiesOnce(mark=str(tmp_path / "died")), tmp_path)
+    mortal = replace(mortal, keeping=Keeping(tmp_path / "units", "0" * 64))
+    others = [small_task(Nearest(), tmp_path, symbol) for symbol in ("GBPUSD", "USDJPY")]
+    events = list(run_tasks([mortal, *others], 2))
+    steps = [one.ended for one in events if isinstance(one, Step) and one.task.symbol == "EURUSD"]
+    kept = [(fit.name, fit.was_kept) for fit in steps if fit is not None]
+    assert kept == [("fold 1", False), ("fold 1", True), ("fold 2", False), ("final fit", False)]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].task.symbol == "EURUSD"
+    assert isinstance(events[-1].outcome, Trained)
+    assert "EURUSD DiesOnce: fold 2: the worker process died" in caplog.text
+    assert "it is tried once more, alone, after the others" in caplog.text
+
+
+@pytest.mark.usefixtures("light_workers")
+def test_a_fit_that_wants_more_memory_than_a_worker_may_take_fails_alone(tmp_path: Path) -> None:
+    tasks = [small_task(Takes(megabytes=mb), tmp_path, str(mb)) for mb in (1, 400)]
+    ended = {
+        one.task.symbol: one.outcome
+        for one in run_tasks(tasks, 2, memory_limit_bytes=350_000_000)
+        if isinstance(one, Finished)
+    }
+    assert isinstance(ended["1"], Trained)
+    assert isinstance(ended["400"], Failure)
+    assert ended["400"].error == (
+        "fold 1: its worker wanted more than 350 MB of memory (execution.memory_limit)"
+    )
+    assert not ended["400"].repeats
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.usefixtures("light_workers")
+def test_a_disk_that_takes_no_more_ends_everything_with_its_own_words(
+    n_workers: int, tmp_path: Path
+) -> None:
+    tasks = [small_task(FillsTheDisk(), tmp_path), small_task(Nearest(), tmp_path)]
+    with pytest.raises(OSError, match="No space left on device: 'units/a'"):
+        list(run_tasks(tasks, n_workers))
+    assert multiprocessing.active_children() == []
+
+
+def busy_parent(folder: Path) -> None:
+    list(run_tasks([small_task(Sleeps(mark=str(folder / "begun")), folder)] * 2, 2))
+
+
+@pytest.mark.skipif(not hasattr(signals, "SIGKILL"), reason="nothing is killed so elsewhere")
+def test_workers_end_with_the_process_they_work_for_however_it_ends(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=busy_parent, args=(tmp_path,))
+    parent.start()
+    begun = tmp_path / "begun"
+    while not (begun.exists() and begun.read_text()):
+        assert parent.is_alive()
+        time.sleep(0.02)
+    worker = int(begun.read_text())
+    assert parent.pid is not None
+    os.kill(parent.pid, signals.SIGKILL)
+    parent.join()
+    for _ in range(500):
+        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie":
+            return
+        time.sleep(0.02)
+    raise AssertionError(worker)
+
+
+@pytest.mark.usefixtures("light_workers")
 def test_a_process_that_dies_before_it_begins_is_no_fits_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "LIBRARIES", ("no_such_library",))
     ended = finished([small_task(Nearest(), tmp_path), small_task(Dies(), tmp_path)], 2)
-    assert {error_of(one) for one in ended.values()} == {engine.DIED}
+    assert {error_of(one) for one in ended.values()} == {f"{engine.DIED}, twice"}
 
 
 @pytest.mark.usefixtures("light_workers")
@@ -268,8 +349,8 @@ def test_closing_early_gives_the_threads_back(tmp_path: Path) -> None:
 
 def test_environment_variables_for_the_workers_do_not_stay() -> None:
     before = dict(os.environ)
-    with engine._one_thread_per_child():
-        assert {os.environ[name] for name in engine.THREAD_VARIABLES} == {"1"}
+    with processes.one_thread_per_child():
+        assert {os.environ[name] for name in processes.THREAD_VARIABLES} == {"1"}
     assert dict(os.environ) == before
 
 
@@ -284,7 +365,7 @@ def test_the_cores_are_those_this_process_may_use() -> None:
 
 def test_an_interrupt_while_workers_start_is_not_lost() -> None:
     def interrupted() -> None:
-        with engine._interrupts_held():
+        with processes.interrupts_held():
             os.kill(os.getpid(), signals.SIGINT)
         # Where another thread took it, the main one is told a moment later.
         time.sleep(5)
