@@ -85,14 +85,14 @@ class Fitting:
         Fits that will be made whatever comes of any other: nets of them are trained together, all
         of one step of the strength path when the first of them is wanted.
     made_together : callable
-        Called with each fit of such a group, and what was said of it, as soon as they are made.
+        Called with the fits of such a group, and what was said of each, as soon as they are made.
     """
 
     def __init__(
         self,
         task: Task,
         known: Sequence[Planned] = (),
-        made_together: Callable[[Planned, Fit, Told], None] = lambda *_: None,
+        made_together: Callable[[list[tuple[Planned, Fit, Told]]], None] = lambda _: None,
     ) -> None:
         self.told: dict[str, Told] = {}
         self.under_way: str | None = None
@@ -190,11 +190,13 @@ class Fitting:
             share = rows / max(1, sum(work.values()))
             spent = self._together
             self._shares[name] = _Spent(share * spent.wall_s, share * spent.cpu_s)
+        made_now = []
         for planned in group:
             if isinstance(made := self._made.get(planned.name), Fit):
                 spent, told = self._shares[planned.name], self._said_of(planned.name)
                 told = replace(told, wall_s=spent.wall_s, cpu_s=spent.cpu_s)
-                self._made_together(planned, made, told)
+                made_now.append((planned, made, told))
+        self._made_together(made_now)
 
     def _begun(self, planned: Planned) -> Begun:
         model, monitor = self._path[planned.choice.step].fresh(), self._task.new_monitor()

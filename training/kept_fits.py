@@ -4,7 +4,7 @@ Axes: N rows of a block.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,13 @@ class KeptFits:
         facts = unit.facts
         return KeptFit(facts["train_accuracy"], unit.p_N, facts["error"], _told(facts))
 
-    def keep(self, name: str, outcome: FoldOutcome, told: Told) -> None:
-        """Keep what a block was predicted by, once; raises OSError where it cannot be written."""
-        if self._units is not None and name not in self._kept_now:
-            self._kept_now.add(name)
-            facts = {"train_accuracy": outcome.train_accuracy, "error": outcome.error}
-            unit = Unit(_facts(outcome.choice, told) | facts, outcome.p_N)
-            self._units.keep(name, unit, took_s=told.wall_s)
+    def keep(self, made: Mapping[str, tuple[FoldOutcome, Told]]) -> None:
+        """Keep what blocks were predicted by, once; raises OSError where it cannot be written."""
+        new = {name: one for name, one in made.items() if name not in self._kept_now}
+        if self._units is not None and new:
+            self._kept_now |= new.keys()
+            units = {name: _unit(outcome, told) for name, (outcome, told) in new.items()}
+            self._units.keep(units, took_s=sum(told.wall_s for _, told in new.values()))
 
     def final(self, choice: Choice) -> KeptFinal | None:
         """Return what is kept of the deployed fit, if its files are still as they were saved."""
@@ -85,7 +85,7 @@ class KeptFits:
             "importance": importance,
             "files": _digests(self._folder, _files_in(self._folder)),
         }
-        self._units.keep(FINAL, Unit(_facts(choice, told) | facts), took_s=told.wall_s)
+        self._units.keep({FINAL: Unit(_facts(choice, told) | facts)}, took_s=told.wall_s)
 
     def close(self) -> None:
         """Bring everything to the disk."""
@@ -106,6 +106,11 @@ def _key(task: Task, keeping: Keeping) -> str:
         if torch.cuda.is_available():
             return hashlib.sha256(f"{keeping.key} cuda".encode()).hexdigest()
     return keeping.key
+
+
+def _unit(outcome: FoldOutcome, told: Told) -> Unit:
+    facts = {"train_accuracy": outcome.train_accuracy, "error": outcome.error}
+    return Unit(_facts(outcome.choice, told) | facts, outcome.p_N)
 
 
 def _facts(choice: Choice, told: Told) -> dict[str, Any]:

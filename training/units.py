@@ -87,29 +87,29 @@ class Units:
         """Return what is kept of a fit, or None."""
         return self._known.get(name)
 
-    def keep(self, name: str, unit: Unit, *, took_s: float = 0.0) -> None:
-        """Keep a fit: once this has returned no death of a process can lose it.
+    def keep(self, units: Mapping[str, Unit], *, took_s: float = 0.0) -> None:
+        """Keep fits, all at once: when this has returned no death of a process can lose them.
 
-        Nor can a power cut, where the fit took long; of quick ones it costs a second's work.
+        Nor can a power cut, where they took long; of quick ones it costs a second's work.
 
         Raises
         ------
         OSError
-            If it cannot be written; what was kept before is whole.
+            If they cannot be written; what was kept before is whole.
         """
-        record = _record(name, unit, self._key)
+        records = b"".join(_record(name, unit, self._key) for name, unit in units.items())
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, _NEW, 0o644)
         begin = os.lseek(self._file, 0, os.SEEK_CUR)
         try:
-            _write_all(self._file, record)
+            _write_all(self._file, records)
             self._sync(at_once=took_s > WORTH_SYNCING_S)
         except OSError as error:
             os.ftruncate(self._file, begin)
             os.lseek(self._file, begin, os.SEEK_SET)
             raise OSError(error.errno, error.strerror, str(self._path)) from error
-        self._known[name] = unit
+        self._known |= units
 
     def close(self) -> None:
         """Bring everything to the disk and close the file."""

@@ -150,7 +150,7 @@ class Training:
                 with self._fitting.counted(called, "walk_forward"):
                     done[one], fit = self._attempt(fold, planned, only_tried=one != choice)
                 if called not in self._stopped:
-                    self._kept.keep(called, done[one], self._fitting.told[called])
+                    self._kept.keep({called: (done[one], self._fitting.told[called])})
             if one == choice:
                 used = fit
             elif done[one].error is None:
@@ -272,13 +272,18 @@ class Training:
         x_NF = self._task.split.development.x_NF
         return fit.model.predict_proba(x_NF[fold.block], x_NF[: fold.block.start])[:, 1]
 
-    def _keep_at_once(self, planned: Planned, fit: Fit, told: Told) -> None:
-        """Keep a fold's fit that was made along with others: its turn may be long in coming."""
-        fold = next((one for one in self._task.split.folds if one.train_N is planned.rows), None)
-        if fold is not None and self._task.keeping is not None:
-            p_N = self._predicted[planned.name] = self._answers(fold, fit)
-            outcome = self._outcome(fold, planned.choice, fit.train_accuracy, p_N, None)
-            self._kept.keep(planned.name, outcome, told)
+    def _keep_at_once(self, made: list[tuple[Planned, Fit, Told]]) -> None:
+        """Keep folds' fits that were made side by side: their turn may be long in coming."""
+        if self._task.keeping is None:
+            return
+        outcomes = {}
+        for planned, fit, told in made:
+            folds = (one for one in self._task.split.folds if one.train_N is planned.rows)
+            if (fold := next(folds, None)) is not None:
+                p_N = self._predicted[planned.name] = self._answers(fold, fit)
+                outcome = self._outcome(fold, planned.choice, fit.train_accuracy, p_N, None)
+                outcomes[planned.name] = (outcome, told)
+        self._kept.keep(outcomes)
 
     def _outcome(
         self,

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipelines.command import run_command
+from tests.pipelines.conftest import logging_given_back
 
 BODIES = {
     "train_all": "train_all",
@@ -24,7 +25,11 @@ def ended(command, arguments, folder):
     sys.argv = [command, *arguments]
     os.chdir(folder)
     try:
-        with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stderr(error),
+            contextlib.redirect_stdout(io.StringIO()),
+            logging_given_back(),
+        ):
             run_command(command, body)
     except SystemExit as end:
         return end.code, error.getvalue()

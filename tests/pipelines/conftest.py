@@ -135,17 +135,25 @@ def levels():
     return {one: (one.level, one.disabled) for one in known if isinstance(one, logging.Logger)}
 
 
-@pytest.fixture(autouse=True)
-def _as_before():
-    """Give the process its logging back after every test."""
+@contextlib.contextmanager
+def logging_given_back():
+    """Give the process its logging back, whatever a command made of it."""
     root, before = logging.getLogger(), levels()
     handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for one in levels():
-        level, one.disabled = before.get(one, (logging.NOTSET, False))
-        one.setLevel(level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for one in levels():
+            level, one.disabled = before.get(one, (logging.NOTSET, False))
+            one.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    with logging_given_back():
+        yield
 
 
 @pytest.fixture(scope="session")

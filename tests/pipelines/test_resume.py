@@ -32,8 +32,10 @@ from tests.pipelines.conftest import (
 ONE = ("debug=smoke", "data.n_bars=3000", *COUNCIL_ALONE)
 SMALL = (
     *("debug=smoke", "tracking=sqlite", "symbols=[EURUSD,GBPUSD]", "execution.workers=2"),
-    *("data.n_bars=4000", "models.lstm.max_epochs=20", "models.random_forest.n_estimators=100"),
-    *LENIENT,
+    *("data.n_bars=4000", "models.lstm.max_epochs=8", "models.random_forest.n_estimators=100"),
+    # As configured, the last fit of a net is trained with those of the folds, and once more with
+    # all of them where a kill came in between.
+    *(one for one in LENIENT if one != "regularize=reference"),
 )
 
 
@@ -96,7 +98,7 @@ def test_a_run_that_has_ended_is_shown_again_and_nothing_else_happens(tmp_path, 
     table = first.printed[first.printed.index("Out of fold") :]
     assert again.printed.endswith(table)
     after = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-    assert {path.name for path in before if before[path] != after[path]} == {"execution.json"}
+    assert {path.name for path in before if before[path] != after[path]} <= {"execution.json"}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,14 @@ def test_a_model_that_failed_for_good_fails_no_slower_the_second_time(tmp_path, 
     again = trained(tmp_path, *ONE[:2], "~models.mlp", "~models.lstm")
     assert (first.code, again.code) == (3, 3)
     assert "resume=false runs it anew" in again.printed
+
+
+@pytest.fixture
+def heeds_interrupts():
+    """A shell may have them ignored, in processes that are started from here too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def started(folder, *arguments, **options):
@@ -277,6 +287,7 @@ def test_an_output_that_cannot_be_written_to_is_told_by_its_key():
     assert refused.stderr.splitlines()[-1].endswith(sentence)
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_ctrl_c_while_workers_start_ends_within_seconds_and_leaves_nobody(tmp_path):
     process = started(tmp_path, *TINY, "execution.workers=2")
     try:

@@ -83,6 +83,7 @@ e = ExitStack(); e.enter_context(quiet()); open_store('sqlite:///{tmp_path}/mlfl
 def test_an_interrupt_while_mlflow_is_imported_comes_when_it_is_whole():
     ask = """
 import threading, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 from tracking.store import import_mlflow
 for after in (0.1, 0.4, 0.8):
     threading.Timer(after, signal.raise_signal, [signal.SIGINT]).start()

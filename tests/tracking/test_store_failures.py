@@ -59,10 +59,15 @@ def interrupted_while_hanging(tracker, client, folder, monkeypatch):
         go_on.wait(60)
         log(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(type(client), "log_artifacts", hang)
-        with pytest.raises(KeyboardInterrupt):
-            tracker.log_model(full_record(folder))
+    # A shell may have them ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(client), "log_artifacts", hang)
+            with pytest.raises(KeyboardInterrupt):
+                tracker.log_model(full_record(folder))
+    finally:
+        signal.signal(signal.SIGINT, before)
     return go_on
 
 

@@ -66,7 +66,7 @@ def test_what_was_kept_is_read_back_up_to_where_the_file_was_cut(
     folder = tmp_path_factory.mktemp("units")
     written, ends = Units(folder, KEY), [0]
     for name, values in units:
-        written.keep(name, Unit({"values": values}, np.array(values)))
+        written.keep({name: Unit({"values": values}, np.array(values))})
         ends.append(next(folder.iterdir()).stat().st_size)
     written.close()
     for path in folder.iterdir():
@@ -81,7 +81,7 @@ def test_what_was_kept_is_read_back_up_to_where_the_file_was_cut(
 
 def test_no_changed_byte_of_a_record_is_believed(tmp_path: Path) -> None:
     units = Units(tmp_path, KEY)
-    units.keep("fold 1", Unit({"a": 1.5}, np.array([0.25])))
+    units.keep({"fold 1": Unit({"a": 1.5}, np.array([0.25]))})
     units.close()
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
@@ -94,7 +94,7 @@ def test_no_changed_byte_of_a_record_is_believed(tmp_path: Path) -> None:
 
 def test_fits_under_another_key_are_neither_found_nor_left_behind(tmp_path: Path) -> None:
     before = Units(tmp_path, KEY)
-    before.keep("fold 1", Unit({}))
+    before.keep({"fold 1": Unit({})})
     before.close()
     other = Units(tmp_path, "1" * 64)
     assert other.get("fold 1") is None
@@ -104,8 +104,8 @@ def test_fits_under_another_key_are_neither_found_nor_left_behind(tmp_path: Path
 def test_two_processes_that_keep_the_same_fit_do_not_disturb_each_other(tmp_path: Path) -> None:
     one, other = Units(tmp_path, KEY), Units(tmp_path, KEY)
     for number in range(5):
-        one.keep(f"fold {number}", Unit({"by": "one"}))
-        other.keep(f"fold {number}", Unit({"by": "other"}))
+        one.keep({f"fold {number}": Unit({"by": "one"})})
+        other.keep({f"fold {number}": Unit({"by": "other"})})
     one.close()
     other.close()
     assert len(kept_units(tmp_path, KEY)) == 5
@@ -216,7 +216,7 @@ def test_whatever_decides_a_fit_is_in_its_key(tmp_path: Path, change: str) -> No
 def keep_for_ever(folder: Path) -> None:
     units = Units(folder, KEY)
     for number in range(10**9):
-        units.keep(str(number), Unit({}, np.full(1000, float(number))))
+        units.keep({str(number): Unit({}, np.full(1000, float(number)))})
 
 
 def test_a_process_that_is_killed_while_it_writes_loses_nothing_that_it_had_kept(
