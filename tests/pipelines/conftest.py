@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,14 @@ def logging_given_back():
 def _as_before():
     with logging_given_back():
         yield
+
+
+@pytest.fixture
+def heeds_interrupts():
+    """A shell may have them ignored, in processes that are started from here too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -184,6 +184,7 @@ LONG_NET = ("models.lstm.max_epochs=4000", "models.lstm.patience=4000")
 LARGE_FOREST = ("models.random_forest.n_estimators=2000000",)
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 # One process trains the LSTM first and then the forest; the second of two trains the forest.
 @pytest.mark.parametrize(("workers", "long"), [(1, LARGE_FOREST), (2, LONG_NET)])
 def test_an_interrupt_ends_everything_with_code_130(tmp_path, workers, long):

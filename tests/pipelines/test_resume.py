@@ -159,14 +159,6 @@ def test_a_model_that_failed_for_good_fails_no_slower_the_second_time(tmp_path, 
     assert "resume=false runs it anew" in again.printed
 
 
-@pytest.fixture
-def heeds_interrupts():
-    """A shell may have them ignored, in processes that are started from here too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def started(folder, *arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.train_all", *arguments, *places(folder)],
