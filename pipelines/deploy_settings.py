@@ -69,17 +69,10 @@ def split_arguments(arguments: list[str]) -> tuple[Order, list[str]]:
 
 def deploy_settings(conf: Mapping[str, Any], order: Order) -> DeploySettings:
     """Check a composed configuration of deploy; raises ConfigError with one line."""
-    from pipelines.typed_conf import chosen, typed
+    from pipelines.typed_conf import chosen, root_values
     from pipelines.writable import writable_file
 
-    known = {*SCALARS, "tracking"}
-    for key in conf:
-        if key not in known:
-            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
-    for key in sorted(known):
-        if key not in conf:
-            raise ConfigError(f"{key} is missing; see --help")
-    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    values = root_values(conf, SCALARS, group="tracking")
     given = order.public_key if order.public_key is not None else values["public_key"]
     return DeploySettings(
         manifest=Path(values["manifest"]),

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from market.bar_files import BarFiles
 from market.simulate import SimulatedMarket
 from market.table_files import TableFiles
-from pipelines.command import ConfigError, nearest
+from pipelines.command import ConfigError
 from pipelines.deploy_settings import checked_public_key
-from pipelines.typed_conf import chosen, typed
+from pipelines.typed_conf import chosen, root_values
 from pipelines.writable import writable_file
 
 Format = Literal["table", "json"]
@@ -39,14 +39,7 @@ class PredictSettings:
 
 def predict_settings(conf: Mapping[str, Any]) -> PredictSettings:
     """Check a composed configuration of predict; raises ConfigError with one line."""
-    known = {*SCALARS, "data"}
-    for key in conf:
-        if key not in known:
-            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
-    for key in sorted(known):
-        if key not in conf:
-            raise ConfigError(f"{key} is missing; see --help")
-    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    values = root_values(conf, SCALARS, group="data")
     if values["seed"] < 0:
         raise ConfigError(f"seed must be at least 0, was {values['seed']}")
     if values["symbols"] == []:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.command import ConfigError, nearest
-from pipelines.typed_conf import chosen, typed
+from pipelines.command import ConfigError
+from pipelines.typed_conf import chosen, root_values
 from pipelines.writable import writable_file
 from tracking.mlflow_tracker import MlflowTracker
 
@@ -26,14 +26,7 @@ class SyncSettings:
 
 def sync_settings(conf: Mapping[str, Any]) -> SyncSettings:
     """Check a composed configuration of sync; raises ConfigError with one line."""
-    known = {*SCALARS, "tracking"}
-    for key in conf:
-        if key not in known:
-            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
-    for key in sorted(known):
-        if key not in conf:
-            raise ConfigError(f"{key} is missing; see --help")
-    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    values = root_values(conf, SCALARS, group="tracking")
     tracker = chosen("tracking", conf["tracking"])
     if not isinstance(tracker, MlflowTracker):
         raise ConfigError("tracking=none has no store; use tracking=sqlite or tracking=server")

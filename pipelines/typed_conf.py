@@ -45,6 +45,21 @@ def built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return given
 
 
+def root_values(conf: Mapping[str, Any], kinds: Mapping[str, Any], *, group: str) -> dict[str, Any]:
+    """Return the root keys of a command that has one group besides; raises ConfigError as `built`.
+
+    The group is only seen to be there.
+    """
+    known = {*kinds, group}
+    for key in conf:
+        if key not in known:
+            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
+    for key in sorted(known):
+        if key not in conf:
+            raise ConfigError(f"{key} is missing; see --help")
+    return {key: typed(key, conf[key], kind) for key, kind in kinds.items()}
+
+
 def chosen(group: str, values: Any) -> Any:
     """Return the object that a group's ``kind`` names; raises ConfigError as `built`."""
     options = CHOICES[group]
