@@ -165,6 +165,13 @@ def _unknown_key(key: str, config_name: str) -> str:
     homes = _keys_by_choice(choices)
     if key in homes:
         return f"{key}: no such key here; it belongs to {' or '.join(homes[key])}"
+    group = key.partition("@")[0].partition(".")[0]
+    if (CONF / group).is_dir() and group not in {name.partition("@")[0] for name in choices}:
+        commands = [path.stem for path in sorted(CONF.glob("*.yaml")) if path.stem != "run"]
+        owners = [one for one in commands if group in set(_choices(one).values())]
+        if owners:
+            others = " or ".join(f"python -m pipelines.{one}" for one in owners)
+            return f"{key}: unknown key; it belongs to {others}"
     placed = {choice.partition("@")[2] or choice for choice in choices}
     known = {*choices, *placed, *homes, *_root_keys(config_name)}
     section = key.rpartition(".")[0]
@@ -174,9 +181,13 @@ def _unknown_key(key: str, config_name: str) -> str:
 
 def _choices(config_name: str) -> dict[str, str]:
     """Return what a command lets one choose (``data``, ``model@models.mlp``), and its group."""
-    entries = _plain(CONF / f"{config_name}.yaml")["defaults"]
-    names = [name for entry in entries if isinstance(entry, dict) for name in entry]
-    return {name: name.partition("@")[0] for name in names if not name.startswith("override")}
+    choices: dict[str, str] = {}
+    for file in _root_files(config_name):
+        entries = file.get("defaults", [])
+        names = [name for entry in entries if isinstance(entry, dict) for name in entry]
+        own = [name for name in names if not name.startswith("override")]
+        choices |= {name: name.partition("@")[0] for name in own}
+    return choices
 
 
 def _keys_by_choice(choices: Mapping[str, str]) -> dict[str, list[str]]:
@@ -188,7 +199,8 @@ def _keys_by_choice(choices: Mapping[str, str]) -> dict[str, list[str]]:
         place = choice.partition("@")[2]
         files = [CONF / group / f"{place.rpartition('.')[2]}.yaml"] if place else []
         for path in files or sorted((CONF / group).glob("*.yaml")):
-            for name in _with_inner(_plain(path)):
+            values = {key: one for key, one in _plain(path).items() if key != "defaults"}
+            for name in _with_inner(values):
                 homes.setdefault(f"{place or group}.{name}", []).append(f"{choice}={path.stem}")
     return homes
 
@@ -203,11 +215,20 @@ def _with_inner(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _root_keys(config_name: str) -> set[str]:
     keys: set[str] = set()
-    for name, value in _plain(CONF / f"{config_name}.yaml").items():
-        if name in ("defaults", "hydra"):
-            continue
-        keys.update(_with_inner({name: value}))
+    for file in _root_files(config_name):
+        for name, value in file.items():
+            if name not in ("defaults", "hydra"):
+                keys.update(_with_inner({name: value}))
     return keys
+
+
+def _root_files(config_name: str) -> Iterator[dict[str, Any]]:
+    """Yield a command's file and those at the root of ``conf/`` that it is built on."""
+    file = _plain(CONF / f"{config_name}.yaml")
+    yield file
+    for entry in file.get("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _root_files(entry)
 
 
 def _plain(path: Path) -> dict[str, Any]:
