@@ -5,7 +5,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from tracking.records import FailedData, ModelRecord, RunStart, Status, Verdict
+from tracking.records import (
+    FailedData,
+    ModelRecord,
+    RunStart,
+    Status,
+    StudyKey,
+    StudyRecord,
+    TrialRecord,
+    Verdict,
+)
+
+# So that each call takes a moment, and what a sick store does not take is little.
+TRIALS_PER_CALL = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,14 @@ class DataFailed:
 
     failed: FailedData
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """These trials of a study, `TRIALS_PER_CALL` at most, have ended."""
+
+    key: StudyKey
+    trials: tuple[TrialRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +80,14 @@ class Ended:
     at: datetime
 
 
-Call = Started | ModelRecord | DataFailed | Verdict | Promotion | Ended
+Call = Started | ModelRecord | DataFailed | Trials | StudyRecord | Verdict | Promotion | Ended
 
 CALLS: dict[str, type[Call]] = {
     "start": Started,
     "model": ModelRecord,
     "failed_data": DataFailed,
+    "trials": Trials,
+    "study": StudyRecord,
     "verdict": Verdict,
     "promotion": Promotion,
     "end": Ended,
@@ -83,7 +105,7 @@ def with_paths(call: Call, moved: Callable[[Path], Path]) -> Call:
         return replace(call, artifact_folder=moved(call.artifact_folder))
     if isinstance(call, DataFailed) and call.failed.report is not None:
         return replace(call, failed=replace(call.failed, report=moved(call.failed.report)))
-    if isinstance(call, Ended):
+    if isinstance(call, Ended | StudyRecord):
         artifacts = tuple((moved(path), place) for path, place in call.artifacts)
         return replace(call, artifacts=artifacts)
     return call

@@ -10,7 +10,7 @@ from typing import Any
 from tracking.calls import Call, Ended, kind_of
 from tracking.courier import Courier, Job
 from tracking.patience import Patience
-from tracking.records import ModelRecord
+from tracking.records import ModelRecord, StudyRecord
 from tracking.session import QueueError, Session
 from tracking.store import quiet
 
@@ -19,6 +19,8 @@ from tracking.store import quiet
 _LOCAL_S, _NEW_LOCAL_S = 10.0, 60.0
 # A handful of requests; or the two dozen of a model with its files, whose bytes come on top.
 _SERVER_S, _SERVER_WITH_FILES_S = 0.25, 1.0
+# Three requests for each of TRIALS_PER_CALL.
+_SERVER_TRIALS_S = 2.0
 _BYTES_PER_S = 2**20
 _SHORT = ("failed_data", "promotion", "verdict")
 
@@ -133,6 +135,8 @@ class Carrier:
         if self._is_local:
             return _NEW_LOCAL_S if told is None else _LOCAL_S
         kind = told.name.partition("-")[2] if isinstance(told, Path) else told and kind_of(told)
+        if kind == "trials":
+            return _SERVER_TRIALS_S
         least_s = _SERVER_S if kind in _SHORT else _SERVER_WITH_FILES_S
         return least_s + _size_bytes(told) / _BYTES_PER_S
 
@@ -147,7 +151,7 @@ def _size_bytes(told: Call | Path | None) -> int:
     """Return the size of the files that go with a call or lie in a record."""
     if isinstance(told, ModelRecord):
         told = told.artifact_folder
-    if isinstance(told, Ended):
+    if isinstance(told, Ended | StudyRecord):
         return sum(path.stat().st_size for path, _ in told.artifacts if path.is_file())
     if not isinstance(told, Path):
         return 0

@@ -1,5 +1,6 @@
 """Sees that what was written outlives a power cut."""
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -38,3 +39,11 @@ def reach_disk(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def digest(file: Path) -> str | None:
+    """Return the SHA-256 of a file in hexadecimal, or None where it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tracking.records import DatasetRecord, FailedData, ModelRecord, Verdict
+from tracking.records import (
+    DatasetRecord,
+    FailedData,
+    ModelRecord,
+    StudyKey,
+    TrialRecord,
+    Verdict,
+)
 
 DESCRIPTION = "mlflow.note.content"
+# A name of its own: a model's run may carry the study that it was tuned by.
+STUDY = "optuna_study"
+TRIAL = "trial"
 
 # Longest texts that an MLflow store takes.
 _KEY_CHARS = 250
@@ -37,6 +47,29 @@ def failed_data_tags(failed: FailedData) -> dict[str, str]:
     """Collect what the run of a symbol without usable data is found by."""
     shown = {"symbol": failed.symbol, DESCRIPTION: failed.description}
     return {**failed.tags, **shown, **_failure_tags(failed.error)}
+
+
+def study_tags(key: StudyKey) -> dict[str, str]:
+    """Collect what the run of a study is found by."""
+    return {"symbol": key.symbol, "model": key.model, STUDY: key.study}
+
+
+def trial_tags(key: StudyKey, trial: TrialRecord) -> dict[str, str]:
+    """Collect what the run of a trial is found by."""
+    error = {} if trial.error is None else {"error": trial.error}
+    return {**study_tags(key), TRIAL: str(trial.number), "state": trial.state, **error}
+
+
+def trial_metrics(trial: TrialRecord) -> list[Any]:
+    """Turn a trial's figures and steps into MLflow's entities."""
+    from mlflow.entities import Metric
+
+    at_ms = ms_since_epoch(trial.ended_utc)
+    steps = [
+        Metric("objective_so_far", value, at_ms, step)
+        for step, value in enumerate(trial.steps, start=1)
+    ]
+    return final_metrics(trial.metrics, at_ms=at_ms, model_id=None) + steps
 
 
 def _failure_tags(error: str) -> dict[str, str]:

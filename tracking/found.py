@@ -1,10 +1,11 @@
 """What a store holds of one execution already: its runs, their models and registered versions."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracking.entities import STUDY, TRIAL
 from tracking.records import LoggedModel
 from tracking.store import Store
 
@@ -12,8 +13,9 @@ EXECUTION = "execution"
 SESSION = "session"
 PARENT = "mlflow.parentRunId"
 
-# A symbol and a model; the model is empty for the run of a symbol without usable data.
-Key = tuple[str, str]
+# A symbol and a model, which is empty for the run of a symbol without usable data; of a study
+# its name as well.
+Key = tuple[str, ...]
 
 _PAGE = 1000
 
@@ -83,16 +85,14 @@ class Found:
 
 
 def look_up(store: Store, execution: str) -> Found:
-    """Ask the store for everything of an execution; one request where there is nothing."""
+    """Ask the store for everything of an execution; one request where there is nothing.
+
+    Trials are left out: they may be thousands, and are found by the run of their study.
+    """
     found, client = Found(), store.client
     wanted = f"tags.`{EXECUTION}` = '{execution}'"
     experiments = [store.experiment_id]
-    order = ["attributes.start_time ASC"]
-    for run in _pages(
-        lambda page: client.search_runs(
-            experiments, wanted, max_results=_PAGE, order_by=order, page_token=page
-        )
-    ):
+    for run in _runs(store, wanted):
         _add_run(found, run)
     if not found.children:
         return found
@@ -107,6 +107,34 @@ def look_up(store: Store, execution: str) -> Found:
     return found
 
 
+def trials_of(store: Store, study_run_id: str) -> dict[str, list[FoundRun]]:
+    """Ask the store for the runs beneath a study's, by the number of their trial."""
+    trials: dict[str, list[FoundRun]] = defaultdict(list)
+    for run in _runs(store, f"tags.`{PARENT}` = '{study_run_id}'"):
+        trials[run.data.tags.get(TRIAL, "")].append(_found_run(run))
+    return trials
+
+
+def still_running(store: Store, session: str) -> list[str]:
+    """Return the ids of all runs of a session that nothing has ended, trials among them."""
+    wanted = f"tags.`{SESSION}` = '{session}' AND attributes.status = 'RUNNING'"
+    return [run.info.run_id for run in _runs(store, wanted)]
+
+
+def best_of(runs: Sequence[FoundRun]) -> FoundRun:
+    """Return which run of several of the same stays: one logged in full, else the latest."""
+    return _last(run for run in runs if run.complete) or runs[-1]
+
+
+def _runs(store: Store, wanted: str) -> Iterator[Any]:
+    order = ["attributes.start_time ASC"]
+    return _pages(
+        lambda page: store.client.search_runs(
+            [store.experiment_id], wanted, max_results=_PAGE, order_by=order, page_token=page
+        )
+    )
+
+
 def _order(found: Found) -> None:
     """Put first what counts: the lowest version, and the model that it is of or that is ready."""
     for versions in found.versions.values():
@@ -118,10 +146,10 @@ def _order(found: Found) -> None:
         )
 
 
-def _add_run(found: Found, run: Any) -> None:
+def _found_run(run: Any) -> FoundRun:
     tags, status = run.data.tags, run.info.status
     failed = "error" in tags
-    one = FoundRun(
+    return FoundRun(
         run_id=run.info.run_id,
         status=status,
         complete=status == ("FAILED" if failed else "FINISHED"),
@@ -129,10 +157,15 @@ def _add_run(found: Found, run: Any) -> None:
         session=tags.get(SESSION, ""),
         parent_id=tags.get(PARENT),
     )
+
+
+def _add_run(found: Found, run: Any) -> None:
+    tags, one = run.data.tags, _found_run(run)
     if one.parent_id is None:
         found.parents.append(one)
-    else:
-        found.children[tags.get("symbol", ""), tags.get("model", "")].append(one)
+        return
+    study = (tags[STUDY],) if STUDY in tags else ()
+    found.children[tags.get("symbol", ""), tags.get("model", ""), *study].append(one)
 
 
 def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:

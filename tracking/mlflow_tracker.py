@@ -1,6 +1,5 @@
-"""Mirrors a training command to MLflow: a parent run, and a child run for each model."""
+"""Mirrors a command to MLflow: a parent run, and a child run for each model or study."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +13,18 @@ from uuid import uuid4
 from filelock import Timeout
 
 from tracking.backlog import EndedSession, deliver_session, ended_sessions
-from tracking.calls import Call, DataFailed, Ended, Promotion, Started
+from tracking.calls import (
+    TRIALS_PER_CALL,
+    Call,
+    DataFailed,
+    Ended,
+    Promotion,
+    Started,
+    Trials,
+)
 from tracking.carrier import Carrier, StillAtItError
 from tracking.delivery import Delivery
+from tracking.disk import digest
 from tracking.failures import failure_line, is_refusal, raised, store_failures, without_password
 from tracking.figures import FigurePainter
 from tracking.patience import Patience
@@ -27,11 +35,14 @@ from tracking.records import (
     ModelRecord,
     RunStart,
     Status,
+    StudyKey,
+    StudyRecord,
+    TrialRecord,
     Verdict,
 )
 from tracking.session import QueueError, Session, queue_of
 from tracking.store import SQLITE, Store, check_uri, import_mlflow, open_store
-from tracking.waiting import sync_command, waiting_line
+from tracking.waiting import Shortfall, sync_command
 
 # How long an interrupted run waits for what it was just delivering, and then for its end.
 _INTERRUPTED_S = 3.0
@@ -47,7 +58,7 @@ class _MoreWaitsError(Exception):
 
 
 class MlflowTracker:
-    """Records a training command in an MLflow store, from one process, never failing the run.
+    """Records one command in an MLflow store, from one process, never failing the run.
 
     What the store does not take is kept in a queue on disk, and everything after it behind it.
     The first time is told as a warning. The store is asked again with growing pauses; once it has
@@ -87,7 +98,7 @@ class MlflowTracker:
         self.cpu_seconds = 0.0
         self.uri = uri
         self._experiment = experiment
-        self._sync = sync_command(uri, queue)
+        self._short = Shortfall(self.queue, sync_command(uri, queue))
         self._where = f"MLflow at {without_password(uri)}"
         self._painter = FigurePainter() if figures else None
         self._patience_s = patience_s
@@ -95,10 +106,6 @@ class MlflowTracker:
         self._stores: dict[str, Store] = {}
         self._session: Session | None = None
         self._delivery: Delivery | None = None
-        self._reason: str | None = None
-        self._warned = False
-        self._refused = 0
-        self._lost = 0
 
     def start(self, run: RunStart) -> str | None:
         """Open the store and the parent run; return its id, or None where that must wait.
@@ -130,6 +137,15 @@ class MlflowTracker:
         for verdict in verdicts:
             self._tell(verdict)
 
+    def log_trials(self, key: StudyKey, trials: Sequence[TrialRecord]) -> None:
+        """Record ended trials as runs beneath their study's, a few at a time."""
+        for first in range(0, len(trials), TRIALS_PER_CALL):
+            self._tell(Trials(key, tuple(trials[first : first + TRIALS_PER_CALL])))
+
+    def log_study(self, record: StudyRecord) -> None:
+        """Add the last facts to a study's run, and end it."""
+        self._tell(record)
+
     def promote(
         self,
         registered_name: str,
@@ -151,7 +167,7 @@ class MlflowTracker:
                 simulated=simulated,
                 description=description,
                 manifest=None if manifest is None else str(manifest.resolve()),
-                manifest_sha256=None if manifest is None else _digest(manifest),
+                manifest_sha256=None if manifest is None else digest(manifest),
                 at=datetime.now(UTC),
             )
         )
@@ -195,7 +211,8 @@ class MlflowTracker:
         self._carrier.stop()
 
     def _begin(self, execution: str) -> None:
-        self.failure, self._delivery, self._refused, self._lost = None, None, 0, 0
+        self.failure, self._delivery = None, None
+        self._short.refused = self._short.lost = 0
         try:
             self._session = Session.begun(
                 self.queue, execution=execution, experiment=self._experiment
@@ -227,7 +244,7 @@ class MlflowTracker:
         try:
             yield
         except _MoreWaitsError:
-            self._say(f"more waits for {self._where} than this run has time for")
+            self._short.say(f"more waits for {self._where} than this run has time for")
         except QueueError as error:
             self._upset(str(error))
         except StillAtItError:
@@ -240,8 +257,10 @@ class MlflowTracker:
         if not self._carrier.settled(session):
             return False
         self._count(session)
-        if not self._carrier.patience.left_s and self._reason is None:
-            self._say(f"{self._where} has taken the {self._patience_s:g} s that this run gives it")
+        if not self._carrier.patience.left_s and self._short.reason is None:
+            self._short.say(
+                f"{self._where} has taken the {self._patience_s:g} s that this run gives it"
+            )
         if not isinstance(call, Ended):
             return self._carrier.patience.allows()
         # An interrupted run does not stay to deliver what waits.
@@ -281,7 +300,7 @@ class MlflowTracker:
         told = f"an earlier part of this run, {ended.folder}, {ended.reason}"
         if ended.folder.is_dir():
             raise QueueError(told)
-        self._refused += 1
+        self._short.refused += 1
         _log.warning("tracking: %s", told)
 
     def _deliver_others(self) -> None:
@@ -315,7 +334,7 @@ class MlflowTracker:
         for passed in deliver_session(self.uri, session, delivery, carry, own=own):
             self._count(session)
             if passed.reason is not None:
-                self._refused += 1
+                self._short.refused += 1
                 _log.warning("tracking: %s %s", passed.record.name, passed.reason)
             if time.monotonic() > until_s and session.records():
                 raise _MoreWaitsError
@@ -337,36 +356,29 @@ class MlflowTracker:
         try:
             self._carrier.kept(call, session.append(kept))
         except OSError as error:
-            self._lost += 1
+            self._short.lost += 1
             told = "tracking: a record could not be kept in %s (%s)"
             _log.warning(told, session.folder, error.strerror or error)
         self._count(session)
 
     def _refuse(self, call: Call, session: Session, error: Exception) -> None:
         """Set a call aside that a working store will not have."""
-        self._reason = failure_line(self.uri, error)
+        self._short.reason = failure_line(self.uri, error)
         try:
             record = session.append(call)
         except OSError:
-            self._lost += 1
+            self._short.lost += 1
         else:
             # Where it cannot be moved it waits, and is set aside another time.
             with suppress(QueueError):
-                session.set_aside(record, self._reason)
-                self._refused += 1
-        _log.warning("tracking: a record was set aside: %s", self._reason)
+                session.set_aside(record, self._short.reason)
+                self._short.refused += 1
+        _log.warning("tracking: a record was set aside: %s", self._short.reason)
         self._count(session)
 
     def _upset(self, reason: str) -> None:
-        self._say(reason)
+        self._short.say(reason)
         self._carrier.patience.failed()
-
-    def _say(self, reason: str) -> None:
-        """Keep the reason why something waits, and tell the first."""
-        self._reason = reason
-        if not self._warned:
-            _log.warning("tracking waits on disk: %s; %s delivers it", reason, self._sync)
-        self._warned = True
 
     def _count(self, session: Session | None) -> None:
         """Take stock of what waits, and say so."""
@@ -374,14 +386,7 @@ class MlflowTracker:
             return
         if session is self._session:
             self.waiting = len(session.records())
-        self.failure = waiting_line(
-            self.queue,
-            self._sync,
-            self._reason,
-            waiting=self.waiting,
-            refused=self._refused,
-            lost=self._lost,
-        )
+        self.failure = self._short.line(self.waiting)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -391,10 +396,3 @@ class MlflowTracker:
             yield
         finally:
             self.cpu_seconds += time.process_time() - begun_s
-
-
-def _digest(file: Path) -> str | None:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return None

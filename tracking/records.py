@@ -1,4 +1,4 @@
-"""What a training run tells the tracker: plain values, no code of ours and none of MLflow's."""
+"""What a command tells the tracker: plain values, no code of ours and none of MLflow's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -248,3 +248,78 @@ class FailedData:
     error: str
     description: str
     report: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyKey:
+    """A study of a sweep: the search for one symbol's one model.
+
+    Attributes
+    ----------
+    study
+        Its name in the storage that its trials are shared by.
+    """
+
+    symbol: str
+    model: str
+    study: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One ended trial of a study.
+
+    Attributes
+    ----------
+    number
+        Its number in the study, from 0.
+    params
+        The hyperparameters it was fitted with.
+    metrics
+        Values with one figure each, such as `objective`, `log_loss` and `gap`.
+    steps
+        The objective after each fold so far, shown as `objective_so_far` from step 1 on.
+    state
+        A failed one ends as FAILED, the others as FINISHED.
+    error
+        Why it failed, or None.
+    started_utc, ended_utc
+        Its span, with a time zone.
+    """
+
+    number: int
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    steps: tuple[float, ...]
+    state: Literal["complete", "pruned", "failed"]
+    error: str | None
+    started_utc: datetime
+    ended_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study that has ended.
+
+    Attributes
+    ----------
+    key
+        Which study.
+    params, metrics, tags
+        Logged as they are, tags beside those of the key.
+    artifacts
+        Files, each with the folder within the run that it is shown in (`""`: the top).
+    description
+        Markdown shown on the run's page.
+    started_utc, ended_utc
+        Its span, with a time zone.
+    """
+
+    key: StudyKey
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: tuple[tuple[Path, str], ...]
+    description: str
+    started_utc: datetime
+    ended_utc: datetime

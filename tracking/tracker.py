@@ -11,12 +11,15 @@ from tracking.records import (
     ModelRecord,
     RunStart,
     Status,
+    StudyKey,
+    StudyRecord,
+    TrialRecord,
     Verdict,
 )
 
 
 class Tracker(Protocol):
-    """Records one training command; no method raises because a store is slow or down.
+    """Records one command that trains or tunes; no method raises because a store is slow or down.
 
     Attributes
     ----------
@@ -47,6 +50,15 @@ class Tracker(Protocol):
 
     def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Add to models that have been logged what selection made of them."""
+
+    def log_trials(self, key: StudyKey, trials: Sequence[TrialRecord]) -> None:
+        """Record ended trials as runs beneath their study's, which the first of them begins.
+
+        Those that this execution recorded before, by number, are left as they are.
+        """
+
+    def log_study(self, record: StudyRecord) -> None:
+        """Add the last facts to a study's run and end it; work that goes on tells it once more."""
 
     def promote(
         self,
@@ -128,6 +140,12 @@ class NoTracker:
         """Do nothing."""
 
     def log_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Do nothing."""
+
+    def log_trials(self, key: StudyKey, trials: Sequence[TrialRecord]) -> None:
+        """Do nothing."""
+
+    def log_study(self, record: StudyRecord) -> None:
         """Do nothing."""
 
     def promote(

@@ -6,7 +6,15 @@ from uuid import uuid4
 
 import numpy as np
 
-from tracking.records import DatasetRecord, FigureData, ModelRecord, RunStart
+from tracking.records import (
+    DatasetRecord,
+    FigureData,
+    ModelRecord,
+    RunStart,
+    StudyKey,
+    StudyRecord,
+    TrialRecord,
+)
 
 FEATURES = ("rsi_14", "atr_pct", "hour")
 BEGUN_UTC = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -89,4 +97,35 @@ def failed_record(folder):
     record = full_record(folder, model="LSTM")
     return replace(
         record, artifact_folder=None, metrics={}, figures=None, error="loss was NaN at epoch 3"
+    )
+
+
+STUDY = StudyKey("EURUSD", "RandomForest", "sweep EURUSD RandomForest")
+
+
+def trial_record(number, *, state="complete"):
+    return TrialRecord(
+        number=number,
+        params={"max_depth": str(number), "hidden": "[64, 32]"},
+        metrics={} if state == "failed" else {"objective": 0.6 + number / 100, "gap": 0.02},
+        steps=(0.7, 0.65) if state == "pruned" else (),
+        state=state,
+        error="loss was NaN" if state == "failed" else None,
+        started_utc=BEGUN_UTC + timedelta(seconds=number),
+        ended_utc=BEGUN_UTC + timedelta(seconds=number + 1),
+    )
+
+
+def study_record(folder):
+    picture = folder / "history.png"
+    picture.write_bytes(b"\x89PNG")
+    return StudyRecord(
+        key=STUDY,
+        params={"max_depth": "0"},
+        metrics={"best_objective": 0.6},
+        tags={"verdict": "adopted"},
+        artifacts=((picture, "plots"),),
+        description="Adopted: **0.60**",
+        started_utc=BEGUN_UTC,
+        ended_utc=BEGUN_UTC + timedelta(seconds=90),
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers import line_to, mlflow_server
 from tests.tracking.conftest import NO_FACTS, new_tracker, promoted
-from tests.tracking.sample_records import full_record, new_run
+from tests.tracking.sample_records import STUDY, full_record, new_run, study_record, trial_record
 from tracking.patience import Patience
 from tracking.records import NOT_LOGGED, Verdict
 from tracking.syncing import sync
@@ -26,6 +26,16 @@ QUERIES = (
     "SELECT count(*) FROM logged_models WHERE source_run_id IN THE_RUNS "
     "AND lifecycle_stage = 'active'",
     "SELECT count(*) FROM model_versions WHERE run_id IN THE_RUNS AND current_stage = 'None'",
+)
+STUDY_RUN = (
+    "SELECT runs.run_uuid FROM runs JOIN tags USING (run_uuid) "
+    "WHERE run_uuid IN THE_RUNS AND lifecycle_stage = 'active' AND key = 'optuna_study'"
+)
+TRIAL_RUNS = (
+    "SELECT number.value, status, (SELECT count(*) FROM metrics WHERE run_uuid = runs.run_uuid) "
+    "FROM runs JOIN tags AS number USING (run_uuid) JOIN tags AS parent USING (run_uuid) "
+    "WHERE lifecycle_stage = 'active' AND number.key = 'trial' "
+    "AND parent.key = 'mlflow.parentRunId' AND parent.value = ?"
 )
 
 
@@ -65,16 +75,21 @@ def cut_at(line, request):
     threading.Thread(target=watch, daemon=True).start()
 
 
+def back(line, tracker, answer=None):
+    """Have a store that was cut off back; return the answer of the call that came to that."""
+    if line.state == "refused":
+        line.state = "open"
+        # No need to wait for the pause to pass.
+        tracker._carrier.patience.failed = lambda: None
+    return answer
+
+
 def tracked_in_full(line, folder, name):
     """Track a run whose store is back after each call; return the tracker and its run."""
     tracker, run = new_tracker(line.uri, queue=str(folder / "queue")), new_run()
 
     def told(answer):
-        if line.state == "refused":
-            line.state = "open"
-            # No need to wait for the pause to pass.
-            tracker._carrier.patience.failed = lambda: None
-        return answer
+        return back(line, tracker, answer)
 
     tracker.start(run)
     told(None)
@@ -109,6 +124,26 @@ def test_an_answer_that_is_lost_leaves_nothing_twice_and_nothing_out(
         "WHERE name = ? AND key = 'model'"
     )
     assert rows(served[1], promoted_model, name) == [("B",)]
+    assert list(tracker.queue.iterdir()) == []
+
+
+@pytest.mark.parametrize("request_number", [6, 7, 8, 12, 22, 23])
+def test_an_answer_that_is_lost_leaves_no_trial_twice_and_none_out(
+    served, line, tmp_path, request_number
+):
+    cut_at(line, request_number)
+    tracker, run = new_tracker(line.uri, queue=str(tmp_path / "queue")), new_run()
+    back(line, tracker, tracker.start(run))
+    for batch in ((0, 1, 2), (3, 4)):
+        back(line, tracker, tracker.log_trials(STUDY, [trial_record(one) for one in batch]))
+    back(line, tracker, tracker.log_study(study_record(tmp_path)))
+    tracker.finish(**NO_FACTS, status="FINISHED")
+    line.state = "open"
+    sync(tracker.uri, tracker.queue, lambda _synced: None)
+    assert line.requests > request_number
+    (study,) = rows(served[1], f"{STUDY_RUN} AND status = 'FINISHED'", run.execution)
+    trials = rows(served[1], TRIAL_RUNS, *study)
+    assert sorted(trials) == [(str(one), "FINISHED", 2) for one in range(5)]
     assert list(tracker.queue.iterdir()) == []
 
 

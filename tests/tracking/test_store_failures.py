@@ -19,7 +19,14 @@ from tests.tracking.conftest import (
     reading_client,
     statuses,
 )
-from tests.tracking.sample_records import PARENT, full_record, new_run
+from tests.tracking.sample_records import (
+    PARENT,
+    STUDY,
+    full_record,
+    new_run,
+    study_record,
+    trial_record,
+)
 from tracking.records import NOT_LOGGED, Verdict
 from tracking.syncing import sync
 from tracking.tracker import NoTracker, Tracker
@@ -216,5 +223,7 @@ def test_without_tracking_every_answer_is_empty(tmp_path):
     assert promoted(tracker, "1") is None
     tracker.log_failed_data(broken_data(tmp_path))
     tracker.log_verdicts([Verdict("EURUSD", "LSTM", NOT_LOGGED, "selected", "")])
+    tracker.log_trials(STUDY, [trial_record(0)])
+    tracker.log_study(study_record(tmp_path))
     tracker.finish(**NO_FACTS, status="FAILED")
     assert (tracker.failure, tracker.cpu_seconds, list(Path().glob("mlflow.db"))) == (None, 0.0, [])
