@@ -223,6 +223,47 @@ class FixedFractions:
         return split, None
 
 
+def known_before(split: Split, n_folds: int) -> Split:
+    """Return the part of a split that is known when the block after its first folds begins.
+
+    No row is in it whose label was still open then: nothing that is learnt from it, by fitting or
+    by comparing what fits predict, knows anything of that block or a later one.
+
+    Parameters
+    ----------
+    split : Split
+    n_folds : int
+        At least 1, and fewer than the split has.
+
+    Raises
+    ------
+    DataError
+        If labels are so long that nothing is known of one of the blocks.
+    """
+    if not 1 <= n_folds < len(split.folds):
+        raise ValueError(f"n_folds must be in [1, {len(split.folds) - 1}], was {n_folds}")
+    known_N = split.folds[n_folds].train_N
+    folds: list[Fold] = []
+    for fold in split.folds[:n_folds]:
+        start, stop = np.searchsorted(known_N, [fold.block.start, fold.block.stop])
+        if start == stop:
+            raise DataError(
+                f"every label of block {len(folds) + 1} is still open when block {n_folds + 1} "
+                "begins: shorter labels, or fewer and larger blocks, are needed"
+            )
+        train_N = np.searchsorted(known_N, fold.train_N)
+        folds.append(Fold(train_N, slice(int(start), int(stop)), fold.n_purged))
+    return Split(
+        # A copy: nothing reachable from it leads to later rows.
+        development=split.development.take(known_N.copy()),
+        folds=tuple(folds),
+        n_cv=n_folds,
+        validation=folds[-1].block,
+        test=folds[-1].block,
+        refits=False,
+    )
+
+
 def early_stopping_tail(train: Samples, fraction: float) -> tuple[Samples, Samples]:
     """Cut the latest ``fraction`` of a fit's own rows off for early stopping.
 

@@ -21,11 +21,13 @@ class TrainingMonitor:
         Wall time after which a fit is ended.
     clock : callable
         Seconds since some origin; ``check_timeout`` compares with it.
+    gives_up : callable or None
+        Told the held-back losses so far after each epoch; True ends the fit.
 
     Attributes
     ----------
     should_stop : bool
-        Set by a loss that is not a number and by a timeout: the fit must end.
+        Set by a loss that is not a number, by a timeout and by ``gives_up``: the fit must end.
     stop_reason : str
         The warning that first set it; empty until then.
     """
@@ -39,6 +41,7 @@ class TrainingMonitor:
         max_grad_norm: float = 10.0,
         max_minutes: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        gives_up: Callable[[Sequence[float]], bool] | None = None,
     ) -> None:
         for name, share in (
             ("overfit_train_accuracy", overfit_train_accuracy),
@@ -58,6 +61,7 @@ class TrainingMonitor:
         self.max_grad_norm = max_grad_norm
         self.max_minutes = max_minutes
         self.clock = clock
+        self.gives_up = gives_up
         self.should_stop = False
         self.stop_reason = ""
         self._warnings: dict[str, str] = {}
@@ -93,6 +97,13 @@ class TrainingMonitor:
         found = not math.isfinite(loss)
         if found:
             self._stop("nan_loss", f"loss is {loss} at epoch {epoch}: training ended")
+        return found
+
+    def check_hopeless(self, val_losses: Sequence[float]) -> bool:
+        """Return whether whoever wants the fit gives it up, and ask for a stop if so."""
+        found = self.gives_up is not None and self.gives_up(val_losses)
+        if found:
+            self._stop("given_up", f"given up at epoch {len(val_losses) - 1}: others did better")
         return found
 
     def check_exploding_gradients(

@@ -53,7 +53,12 @@ class Net(Model):
     """
 
     stronger_when = MappingProxyType(
-        {"hidden": "smaller", "dropout": "larger", "weight_decay": "larger"}
+        {
+            "hidden": "smaller",
+            "dropout": "larger",
+            "weight_decay": "larger",
+            "label_smoothing": "larger",
+        }
     )
 
     def __init__(self, loop: LoopSettings, **hyperparameters: Any) -> None:

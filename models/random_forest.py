@@ -51,7 +51,12 @@ class RandomForest(Model):
 
     name = "RandomForest"
     stronger_when = MappingProxyType(
-        {"max_depth": "smaller", "min_samples_leaf": "larger", "min_leaf_share": "larger"}
+        {
+            "max_depth": "smaller",
+            "min_samples_leaf": "larger",
+            "min_leaf_share": "larger",
+            "max_samples": "smaller",
+        }
     )
 
     def __init__(

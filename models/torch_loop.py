@@ -361,6 +361,7 @@ def _watch(
     monitor.check_exploding_gradients(last["grad_norm"], epoch=epoch)
     monitor.check_overfitting(last["train_accuracy"], last["val_accuracy"], epoch)
     monitor.check_divergence(curves["val_loss"])
+    monitor.check_hopeless(curves["val_loss"])
     monitor.check_timeout(start_s)
 
 

@@ -3,12 +3,11 @@
 import atexit
 import hashlib
 import json
-import signal
-import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from models.base import (
     prior_shift,
 )
 from models.booster_shape import check_booster
+from models.interrupts import interrupts_after
 from models.monitor import TrainingMonitor
 from models.onnx_graph import OnnxGraph
 from models.onnx_trees import Trees, add_trees
@@ -56,6 +56,8 @@ class XGBoost(Model):
             "n_estimators": "smaller",
             "max_depth": "smaller",
             "learning_rate": "smaller",
+            "subsample": "smaller",
+            "colsample_bytree": "smaller",
             "min_child_weight": "larger",
             "reg_alpha": "larger",
             "reg_lambda": "larger",
@@ -184,13 +186,26 @@ class XGBoost(Model):
         self._booster = xgboost.Booster(params={"nthread": 1}, model_file=bytearray(content))
 
 
-# Rows in bins and what they are of, for the steps of a strength path and the members of a council:
-# putting rows into bins takes as long as forty rounds on them.
-_last_binned: dict[tuple[bytes, int], Any] = {}
+# Rows in bins by what they are of, the last used last: putting rows into bins takes as long as 40
+# rounds on them. One is enough for the steps of a strength path and the members of a council.
+_binned_rows: OrderedDict[tuple[bytes, int], Any] = OrderedDict()
+_most_binned = 1
+
+
+@contextmanager
+def binned_kept(most: int) -> Iterator[None]:
+    """Let fits in its block find the rows of so many before them in bins, for those that return."""
+    global _most_binned
+    before, _most_binned = _most_binned, most
+    try:
+        yield
+    finally:
+        # What is kept is let go by the next fit that is made elsewhere.
+        _most_binned = before
 
 
 def _binned(x_MF: FloatArray, y_M: IntArray, weight_M: FloatArray, max_bin: int) -> Any:
-    """Return rows in bins; those of the last call again if the rows are the same ones."""
+    """Return rows in bins; the same again where they have been kept."""
     import xgboost
 
     content = hashlib.sha256()
@@ -198,36 +213,18 @@ def _binned(x_MF: FloatArray, y_M: IntArray, weight_M: FloatArray, max_bin: int)
         content.update(repr((array.shape, array.dtype)).encode())
         content.update(np.ascontiguousarray(array).data)
     key = content.digest(), max_bin
-    binned = _last_binned.get(key)
+    binned = _binned_rows.pop(key, None)
     if binned is None:
-        with _interrupts_after():
+        # XGBoost crashes on an interrupt while it asks Python for rows.
+        with interrupts_after():
             binned = xgboost.QuantileDMatrix(x_MF, y_M, weight=weight_M, nthread=1, max_bin=max_bin)
-        if not _last_binned:
+        if not _binned_rows:
             # What XGBoost has made must go before XGBoost does.
-            atexit.register(_last_binned.clear)
-        _last_binned.clear()
-        _last_binned[key] = binned
+            atexit.register(_binned_rows.clear)
+    _binned_rows[key] = binned
+    while len(_binned_rows) > _most_binned:
+        _binned_rows.popitem(last=False)
     return binned
-
-
-@contextmanager
-def _interrupts_after() -> Iterator[None]:
-    """Raise interrupts at the end only: XGBoost crashes on one while it asks Python for rows."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    held = {one: handler for one, handler in before.items() if callable(handler)}
-    for one in held:
-        signal.signal(one, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        for one, handler in held.items():
-            signal.signal(one, handler)
-        if came:
-            held[signal.Signals(came[0][0])](*came[0])
 
 
 def _trees(learner: Mapping[str, Any]) -> Trees:
@@ -270,6 +267,7 @@ def _watcher(monitor: TrainingMonitor, curves: dict[str, list[float]]) -> Any:
             monitor.check_nan_loss(curves["train_loss"][-1], epoch)
             if "val_loss" in curves:
                 monitor.check_divergence(curves["val_loss"])
+                monitor.check_hopeless(curves["val_loss"])
                 monitor.check_overfitting(
                     curves["train_accuracy"][-1], curves["val_accuracy"][-1], epoch
                 )

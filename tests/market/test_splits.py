@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from market.bars import DataError
 from market.samples import Samples
-from market.splits import FixedFractions, Holdout, WalkForward, bar_length, early_stopping_tail
+from market.splits import (
+    FixedFractions,
+    Holdout,
+    WalkForward,
+    bar_length,
+    early_stopping_tail,
+    known_before,
+)
 
 HOUR = np.timedelta64(3_600_000_000, "us")
 START = np.datetime64("2024-01-01", "us")
@@ -210,6 +217,76 @@ def test_the_tail_for_early_stopping_is_the_latest_and_what_was_open_is_dropped(
     assert tail.digest() == samples.take(slice(start, n_rows)).digest()
     decided = [row for row in range(start) if samples.t1_N[row] <= samples.t0_N[start]]
     assert kept.digest() == samples.take(np.array(decided, dtype=int)).digest()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_rows=st.integers(60, 200),
+    seed=st.integers(0, 10**6),
+    span=st.sampled_from([0, 3, 60]),
+    embargo_bars=st.integers(0, 6),
+    n_folds=st.integers(1, 5),
+)
+def test_what_is_known_before_a_block_holds_no_label_that_was_open_then(
+    n_rows, seed, span, embargo_bars, n_folds
+):
+    split, _ = divided(
+        WalkForward, WALK, market(n_rows, seed, max_span=span), embargo_bars=embargo_bars
+    )
+    whole, start = split.development, split.folds[n_folds].block.start
+    embargo = embargo_bars * bar_length(whole.t0_N)
+    decided = [row for row in range(start) if whole.t1_N[row] + embargo <= whole.t0_N[start]]
+    blocks = [range(fold.block.start, fold.block.stop) for fold in split.folds[:n_folds]]
+    if not all(set(block) & set(decided) for block in blocks):
+        with pytest.raises(DataError, match="is still open when block"):
+            known_before(split, n_folds)
+        return
+    known = known_before(split, n_folds)
+    assert known.development.digest() == whole.take(np.array(decided)).digest()
+    assert len(known.folds) == known.n_cv == n_folds
+    for part, fold in zip(known.folds, split.folds, strict=False):
+        assert np.array_equal(known.development.t0_N[part.train_N], whole.t0_N[fold.train_N])
+        kept = [row for row in range(fold.block.start, fold.block.stop) if row in decided]
+        assert np.array_equal(known.development.t0_N[part.block], whole.t0_N[kept])
+        assert part.n_purged == fold.n_purged
+    assert known.test == known.validation == known.folds[-1].block
+    assert not known.refits
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n_folds=st.integers(1, 5), span=st.sampled_from([3, 12]))
+def test_rows_decided_later_change_nothing_in_what_is_known_before(seed, n_folds, span):
+    samples = market(150, seed, max_span=span)
+    split, _ = divided(WalkForward, WALK, samples, holdout_fraction=0.0)
+    later_N = samples.t0_N >= split.development.t0_N[split.folds[n_folds].block.start]
+    changed = dataclasses.replace(
+        samples,
+        x_NF=np.where(later_N[:, None], -3.0 * samples.x_NF, samples.x_NF),
+        y_N=np.where(later_N, 1 - samples.y_N, samples.y_N),
+        weight_N=np.where(later_N, 9.0, samples.weight_N),
+        t1_N=np.where(later_N, samples.t0_N[-1] + 99 * HOUR, samples.t1_N),
+    )
+    other, _ = divided(WalkForward, WALK, changed, holdout_fraction=0.0)
+    one, two = known_before(split, n_folds), known_before(other, n_folds)
+    assert one.development.digest() == two.development.digest()
+    assert str(one.folds) == str(two.folds)
+
+
+def test_no_later_row_can_be_reached_from_what_is_known_before():
+    split, _ = divided(WalkForward, WALK, market(300, max_span=60))
+    known = known_before(split, 4)
+    assert len(known.development) < split.folds[4].block.start
+    assert {len(one) for one in reachable(known) if len(one) > len(known.development)} == set()
+    shared = {id(one) for one in reachable(known)} & {id(one) for one in reachable(split)}
+    assert not shared
+    assert known.development.t0_N[-1] < split.development.t0_N[split.folds[4].block.start]
+
+
+@pytest.mark.parametrize("n_folds", [0, 6, 7, -1])
+def test_something_must_be_left_that_is_not_known_before(n_folds):
+    split, _ = divided(WalkForward, WALK, market(150))
+    with pytest.raises(ValueError, match=rf"^n_folds must be in \[1, 5\], was {n_folds}$"):
+        known_before(split, n_folds)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ BELOW = math.nextafter(0.60, 0)
 def test_the_configured_thresholds_are_the_defaults() -> None:
     conf = yaml.safe_load((CONF / "monitor" / "default.yaml").read_text(encoding="utf-8"))
     parameters = inspect.signature(TrainingMonitor).parameters
-    assert conf == {key: parameters[key].default for key in parameters if key != "clock"}
+    given = ("clock", "gives_up")
+    assert conf == {key: parameters[key].default for key in parameters if key not in given}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,23 @@ def test_a_timeout_is_more_than_ten_minutes_and_ends_the_fit(now_s: float, found
     assert monitor.should_stop
 
 
+def test_a_fit_is_given_up_where_whoever_wants_it_says_so_and_by_nobody_else() -> None:
+    asked: list[list[float]] = []
+
+    def gives_up(losses: Sequence[float]) -> bool:
+        asked.append(list(losses))
+        return len(losses) > 2
+
+    monitor = TrainingMonitor(gives_up=gives_up)
+    assert not monitor.check_hopeless([0.7, 0.6])
+    assert not monitor.should_stop
+    assert monitor.check_hopeless([0.7, 0.6, 0.5])
+    assert monitor.should_stop
+    assert monitor.stop_reason == "given up at epoch 2: others did better"
+    assert asked == [[0.7, 0.6], [0.7, 0.6, 0.5]]
+    assert not TrainingMonitor().check_hopeless([9.0] * 99)
+
+
 def test_a_sentence_names_the_epoch_and_the_numbers_and_each_kind_comes_once() -> None:
     monitor = TrainingMonitor(clock=lambda: 601.0)
     for epoch in (4, 5):
@@ -170,7 +189,7 @@ def watched_fit(file: str, monitor: TrainingMonitor, **changes: Any) -> int:
 def test_nets_ask_every_check_each_epoch(file: str) -> None:
     monitor = Counting()
     n_epochs = watched_fit(file, monitor, max_epochs=6)
-    once = ("exploding_gradients", "overfitting", "divergence", "timeout")
+    once = ("exploding_gradients", "overfitting", "divergence", "hopeless", "timeout")
     assert n_epochs == 6
     assert monitor.asked == {**dict.fromkeys(once, 6), "nan_loss": 12}
 
@@ -178,7 +197,7 @@ def test_nets_ask_every_check_each_epoch(file: str) -> None:
 def test_boosting_asks_each_round() -> None:
     monitor = Counting()
     assert watched_fit("xgboost", monitor, n_estimators=6) == 6
-    once = ("nan_loss", "overfitting", "divergence", "timeout")
+    once = ("nan_loss", "overfitting", "divergence", "hopeless", "timeout")
     assert monitor.asked == dict.fromkeys(once, 6)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal as signals
 import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def binnings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return binned(x_MF, *more, **named)
 
     monkeypatch.setattr(xgboost, "QuantileDMatrix", count)
-    monkeypatch.setattr(xgb, "_last_binned", {})
+    monkeypatch.setattr(xgb, "_binned_rows", OrderedDict())
     return counted
 
 
@@ -75,7 +76,7 @@ def test_rows_that_differ_in_one_place_are_put_into_bins_anew(
     other = changed(rows, part)
     fit(rows)
     shared = saved(fit(other), tmp_path / "shared")
-    xgb._last_binned.clear()
+    xgb._binned_rows.clear()
     assert binnings == [200, 200]
     assert shared == saved(fit(other), tmp_path / "fresh")
 
