@@ -1,8 +1,4 @@
-"""Runs training tasks in local processes, one core each with single-threaded maths inside.
-
-Ours because the pools at hand (concurrent.futures, loky) fail every task when one worker dies and
-cannot tell whose fault it was; here a worker has one task at a time, and its death is that task's.
-"""
+"""Runs training tasks in local processes, one core each with single-threaded maths inside."""
 
 import logging
 import math
@@ -11,16 +7,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
-from multiprocessing.process import BaseProcess
 from typing import cast
 
-import psutil
-
 from training.fit_plan import fit_names
-from training.memory import private_bytes
+from training.pool import Gone, Pool
 from training.processes import (
     FORKS_FROM_SERVER,
     interrupts_held,
@@ -28,7 +20,7 @@ from training.processes import (
     start_method,
 )
 from training.task import Failure, FitEnded, Task, Trained
-from training.worker import NoRoom, Told, import_all, train, work
+from training.worker import Job, NoRoom, Told, import_all, train
 
 # Seconds of one fit on 1,000 rows, about: the longest tasks begin first, so that no core is left
 # waiting for one at the end.
@@ -38,9 +30,6 @@ OTHER_FIT_SECONDS = 0.01
 RECORDED_SECONDS = 0.1
 LIBRARIES = ("sklearn.linear_model", "xgboost", "torch")
 AUGMENTING_LIBRARIES = ("imblearn.over_sampling",)
-# How long a worker may take too much memory before it is noticed.
-MEMORY_LOOK_S = 0.2
-DIED = "the worker process died (out of memory, or a crash)"
 
 _log = logging.getLogger(__name__)
 
@@ -99,9 +88,9 @@ def run_tasks(
     if n_workers == 1 and memory_limit_bytes is None:
         yield from _in_this_process(ordered)
     else:
-        pool = _Pool(
+        pool = Pool(
             min(n_workers, len(ordered)),
-            _libraries(augments=_augments(ordered)),
+            libraries(augments=_augments(ordered)),
             memory_limit_bytes,
         )
         yield from _in_workers(ordered, pool)
@@ -150,8 +139,9 @@ class _Running:
             case FitEnded():
                 self._ended.append(told)
                 _tell_log(self.task, told)
-            case None:
-                self._has_begun = True
+            case _:
+                self._has_begun, self._since_s = True, time.monotonic()
+                told = None
         return Step(self.task, len(self._ended), len(self._names), told)
 
     def died(self, how: str) -> Finished:
@@ -167,10 +157,10 @@ class _Running:
         )
         return Finished(self.task, failure)
 
-    def told_again(self) -> str:
+    def told_again(self, how: str) -> str:
         """Return what is said of a task whose worker is gone, for the first time."""
         name = f"{self.task.symbol} {self.task.model.name}"
-        return f"{name}: {self._where()}{DIED}; it is tried once more, alone, after the others"
+        return f"{name}: {self._where()}{how}; it is tried once more, alone, after the others"
 
     def _where(self) -> str:
         if not self._has_begun or len(self._ended) == len(self._names):
@@ -190,7 +180,7 @@ def _tell_log(task: Task, fit: FitEnded) -> None:
 
 
 def _in_this_process(tasks: Sequence[Task]) -> Generator[Event, None, None]:
-    import_all(_libraries(augments=_augments(tasks)))
+    import_all(libraries(augments=_augments(tasks)))
     with _lost_interrupts() as lost:
         for task in tasks:
             running = _Running(task)
@@ -201,129 +191,14 @@ def _in_this_process(tasks: Sequence[Task]) -> Generator[Event, None, None]:
                     yield running.event(told)
 
 
-class _Pool:
-    """Worker processes: each has one task or waits for one.
-
-    Parameters
-    ----------
-    n_workers : int
-        Most of them at a time.
-    libraries : sequence of str
-    memory_limit_bytes : int or None
-    """
-
-    def __init__(
-        self, n_workers: int, libraries: Sequence[str], memory_limit_bytes: int | None
-    ) -> None:
-        self.busy: dict[Connection, _Running] = {}
-        self._idle: list[Connection] = []
-        self._n_workers = n_workers
-        self._libraries = libraries
-        self._limit_bytes = memory_limit_bytes
-        self._looked_s = 0.0
-        self._greedy: set[Connection] = set()
-        self._process_ids: dict[Connection, int] = {}
-        self._processes: list[BaseProcess] = []
-        self._lifelines: list[Connection] = []
-
-    def give(self, waiting: "deque[Task]") -> None:
-        """Give every worker a task, while there are any."""
-        # One that waits says nothing: what can be read there is its end.
-        for connection in [one for one in self._idle if one.poll()]:
-            self._idle.remove(connection)
-            connection.close()
-        while len(waiting) > len(self._idle) and len(self._idle) + len(self.busy) < self._n_workers:
-            self._start()
-        while waiting and self._idle:
-            connection = self._idle.pop(0)
-            task = waiting.popleft()
-            self.busy[connection] = _Running(task)
-            # A worker that died while starting is found out when it is read from.
-            with suppress(OSError):
-                connection.send(task)
-
-    def told(self) -> Iterator[tuple[_Running, Event | None]]:
-        """Wait until something is told; yield it, None where a worker is gone."""
-        patience_s = None if self._limit_bytes is None else MEMORY_LOOK_S
-        told = wait(list(self.busy), patience_s) if self.busy else []
-        self._end_the_greedy()
-        for connection in cast(list[Connection], told):
-            running = self.busy[connection]
-            try:
-                said: Told = connection.recv()
-            except (EOFError, OSError):
-                del self.busy[connection]
-                yield running, self._gone(connection, running)
-                connection.close()
-                continue
-            event = running.event(said)
-            if isinstance(event, Finished):
-                del self.busy[connection]
-                self._idle.append(connection)
-            yield running, event
-
-    def _end_the_greedy(self) -> None:
-        """End the workers that take more memory than they may.
-
-        By looking at them, as a limit that the system holds makes some libraries try for ever.
-        """
-        now_s = time.monotonic()
-        if self._limit_bytes is None or now_s - self._looked_s < MEMORY_LOOK_S:
-            return
-        self._looked_s = now_s
-        for connection in self.busy.keys() - self._greedy:
-            if private_bytes(self._process_ids[connection]) > self._limit_bytes:
-                self._greedy.add(connection)
-                psutil.Process(self._process_ids[connection]).kill()
-
-    def _gone(self, connection: Connection, running: _Running) -> Event | None:
-        """Return the end of a task whose worker took too much; None for any other death."""
-        if connection not in self._greedy or self._limit_bytes is None:
-            return None
-        most = f"{self._limit_bytes / 1e6:,.0f} MB of memory (execution.memory_limit)"
-        return running.died(f"its worker wanted more than {most}")
-
-    def dismiss(self) -> None:
-        """Let the workers end, who have nothing to do, and wait until they have."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-        for process in self._processes:
-            process.join()
-
-    def end(self) -> None:
-        """End the workers, whatever they are doing."""
-        for process in self._processes:
-            process.terminate()
-            process.join()
-        for connection in (*self._idle, *self.busy, *self._lifelines):
-            connection.close()
-
-    def _start(self) -> None:
-        (ours, theirs), (lifeline, end) = Pipe(), Pipe(duplex=False)
-        process = start_method(self._libraries).Process(
-            target=work, args=(theirs, lifeline, self._libraries), daemon=True
-        )
-        with one_thread_per_child(), interrupts_held():
-            process.start()
-        # With the only other end in the worker, its death is seen here as the end of the stream,
-        # and the death of this process there.
-        theirs.close()
-        lifeline.close()
-        assert process.pid is not None  # noqa: S101 - it has been started
-        self._process_ids[ours] = process.pid
-        self._idle.append(ours)
-        self._processes.append(process)
-        self._lifelines.append(end)
-
-
-def _in_workers(tasks: Sequence[Task], pool: _Pool) -> Generator[Event, None, None]:
-    waiting, again = deque(tasks), deque[Task]()
+def _in_workers(tasks: Sequence[Task], pool: Pool) -> Generator[Event, None, None]:
+    waiting, again = deque[Job](tasks), deque[Task]()
+    running = {id(task): _Running(task) for task in tasks}
     died: set[int] = set()
     events: list[Event] = []
     try:
-        while waiting or again or pool.busy or events:
-            if again and not (waiting or pool.busy):
+        while waiting or again or pool.n_busy or events:
+            if again and not (waiting or pool.n_busy):
                 # What others hold of the memory may be what it lacked.
                 pool.dismiss()
                 waiting.append(again.popleft())
@@ -331,15 +206,20 @@ def _in_workers(tasks: Sequence[Task], pool: _Pool) -> Generator[Event, None, No
             # Only now, when no worker waits for work.
             yield from events
             events = []
-            for running, event in pool.told():
-                if event is not None:
-                    events.append(event)
-                elif id(running.task) in died:
-                    events.append(running.died(f"{DIED}, twice"))
+            for job, told in pool.told():
+                task = cast(Task, job)
+                one = running[id(task)]
+                if not isinstance(told, Gone):
+                    events.append(one.event(told))
+                elif not told.may_pass:
+                    events.append(one.died(told.how))
+                elif id(task) in died:
+                    events.append(one.died(f"{told.how}, twice"))
                 else:
-                    died.add(id(running.task))
-                    again.append(running.task)
-                    _log.warning("%s", running.told_again())
+                    died.add(id(task))
+                    again.append(task)
+                    _log.warning("%s", one.told_again(told.how))
+                    running[id(task)] = _Running(task)
         pool.dismiss()
     finally:
         pool.end()
@@ -354,7 +234,7 @@ def prepare_workers(n_workers: int, *, augments: bool) -> None:
         from multiprocessing.forkserver import ensure_running
 
         with one_thread_per_child(), interrupts_held():
-            start_method(_libraries(augments=augments))
+            start_method(libraries(augments=augments))
             ensure_running()
 
 
@@ -362,7 +242,8 @@ def _augments(tasks: Sequence[Task]) -> bool:
     return any(task.augmentation != "none" for task in tasks)
 
 
-def _libraries(*, augments: bool) -> list[str]:
+def libraries(*, augments: bool) -> list[str]:
+    """Return what a worker imports beforehand."""
     return [*LIBRARIES, *(AUGMENTING_LIBRARIES if augments else ())]
 
 

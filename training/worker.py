@@ -1,4 +1,4 @@
-"""Trains one task after another, in a process of its own or not, and tells of every fit.
+"""Works on one job after another, in a process of its own or not, and tells of every fit.
 
 Whatever a model raises is that task's failure. A process that works for another ends with it.
 """
@@ -15,6 +15,7 @@ from multiprocessing.reduction import ForkingPickler
 
 from selection.atomic import NO_ROOM
 from training.task import Failure, FitEnded, Task, Trained
+from training.tuning.trial import Attempt, Trial, attempted
 from training.walk_forward import Training
 
 
@@ -31,8 +32,31 @@ class NoRoom:
         return OSError(self.number, self.sentence, self.path)
 
 
-# That a task has begun (None), each fit, and what became of the task.
-Told = FitEnded | Trained | Failure | NoRoom | None
+# A model to be trained, or one set of hyperparameters to be tried.
+Job = Task | Trial
+# That a job has begun (None), each fit, and what became of the job.
+Told = FitEnded | Trained | Failure | Attempt | NoRoom | None
+
+
+def is_last(told: Told) -> bool:
+    """Return whether this is what became of a job."""
+    return isinstance(told, Trained | Failure | Attempt)
+
+
+def worked_on(job: Job) -> Generator[Told, None, None]:
+    """Work on a job; yield None as it begins, each fit as it ends, and what became of it."""
+    return train(job) if isinstance(job, Task) else attempt(job)
+
+
+def attempt(trial: Trial) -> Generator[Told, None, None]:
+    """Try hyperparameters; whatever a model raises is that trial's failure."""
+    yield None
+    try:
+        with single_threaded():
+            told: Told = attempted(trial)
+    except OSError as error:
+        told = NoRoom(error.errno or 0, error.strerror, error.filename)
+    yield told
 
 
 def train(task: Task) -> Generator[Told, None, None]:
@@ -40,7 +64,7 @@ def train(task: Task) -> Generator[Told, None, None]:
     yield None
     training: Training | None = None
     try:
-        with _single_threaded():
+        with single_threaded():
             training = Training(task)
             yield from training.fits()
     except Exception as error:  # noqa: BLE001 - the boundary that isolates one model's failure
@@ -51,12 +75,12 @@ def train(task: Task) -> Generator[Told, None, None]:
 
 
 def work(connection: Connection, lifeline: Connection, libraries: Sequence[str]) -> None:
-    """Train one task after another until the other end of the connection closes.
+    """Work on one job after another until the other end of the connection closes.
 
     Parameters
     ----------
     connection : Connection
-        Tasks come in, what is told of them goes out.
+        Jobs come in, what is told of them goes out.
     lifeline : Connection
         Nothing comes in; once its other end is gone this process ends, whatever it is doing.
     libraries : sequence of str
@@ -70,11 +94,11 @@ def work(connection: Connection, lifeline: Connection, libraries: Sequence[str])
         while True:
             content = connection.recv_bytes()
             try:
-                task = ForkingPickler.loads(content)
+                job = ForkingPickler.loads(content)
             except OSError as error:
                 connection.send(_failed_at_once(error))
                 continue
-            for told in train(task):
+            for told in worked_on(job):
                 connection.send(told)
     except (EOFError, OSError):
         return
@@ -100,7 +124,8 @@ def _failed_at_once(error: Exception) -> Failure:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
+    """Let the maths in its block run on one core."""
     import torch
     from threadpoolctl import threadpool_limits
 

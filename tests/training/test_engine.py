@@ -28,7 +28,7 @@ from tests.training.spies import (
     task,
     walked,
 )
-from training import engine, processes
+from training import engine, pool, processes
 from training.engine import Event, Finished, Step, available_cores, run_tasks
 from training.task import Failure, Keeping, Task, Trained
 
@@ -113,7 +113,7 @@ def test_a_worker_that_dies_is_its_own_tasks_failure_and_no_others(tmp_path: Pat
     tasks[1:1] = [small_task(Dies(), tmp_path), small_task(Dies(), tmp_path, "USDCAD")]
     ended = finished(tasks, 2)
     errors = {key: error_of(one) for key, one in ended.items() if isinstance(one.outcome, Failure)}
-    sentence = f"fold 1: {engine.DIED}, twice"
+    sentence = f"fold 1: {pool.DIED}, twice"
     assert errors == dict.fromkeys([("EURUSD", "Dies"), ("USDCAD", "Dies")], sentence)
     assert multiprocessing.active_children() == []
 
@@ -183,8 +183,8 @@ def test_a_worker_that_dies_later_leaves_what_it_told(tmp_path: Path) -> None:
     tasks = [small_task(Dies(after_fits=fits), tmp_path, str(fits)) for fits in (1, 2)]
     events = list(run_tasks(tasks, 2))
     steps = [(0, 3, None), (1, 3, "fold 1")]
-    assert told(events, "1") == [*steps, *steps, f"fold 2: {engine.DIED}, twice"]
-    assert told(events, "2")[-2:] == [(2, 3, "fold 2"), f"final fit: {engine.DIED}, twice"]
+    assert told(events, "1") == [*steps, *steps, f"fold 2: {pool.DIED}, twice"]
+    assert told(events, "2")[-2:] == [(2, 3, "fold 2"), f"final fit: {pool.DIED}, twice"]
     end = next(one for one in events if isinstance(one, Finished) and one.task.symbol == "2")
     assert isinstance(end.outcome, Failure)
     fits = [sentence.partition(":")[0] for sentence in end.outcome.warnings]
@@ -267,7 +267,7 @@ def test_a_process_that_dies_before_it_begins_is_no_fits_failure(
 ) -> None:
     monkeypatch.setattr(engine, "LIBRARIES", ("no_such_library",))
     ended = finished([small_task(Nearest(), tmp_path), small_task(Dies(), tmp_path)], 2)
-    assert {error_of(one) for one in ended.values()} == {f"{engine.DIED}, twice"}
+    assert {error_of(one) for one in ended.values()} == {f"{pool.DIED}, twice"}
 
 
 @pytest.mark.usefixtures("light_workers")
