@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from selection.evidence import Advantage, Evidence, advantage, detectable_edge, evidence, holm
 from selection.out_of_fold import OutOfFold
 from selection.selector import ModelSelector, nothing_selected
+from selection.tuned import chance_share, judged_on
 
 COUNCIL = "Council"
 # Among models that are as good as each other the first of these is taken.
@@ -33,6 +34,7 @@ class _Single:
     adjusted: float
     over_seeds: tuple[Advantage, ...]
     n_failed_seeds: int
+    share: float = 1.0
 
 
 @dataclass(slots=True)
@@ -108,7 +110,8 @@ class CertifiedSelector:
         dict
             By symbol: what `ModelSelector.select_best_models` returns, ``evidence``, ``refused``
             (a sentence for each model that was not chosen) and, for a chosen model,
-            ``expected_accuracy``: its pooled out-of-fold one.
+            ``expected_accuracy``: its pooled out-of-fold one; of a tuned model that of the rows
+            that may speak for it.
         """
         tested = {symbol: _Symbol() for symbol in results}
         for symbol, models in predictions.items():
@@ -122,7 +125,8 @@ class CertifiedSelector:
             # In the order of the results, whichever ended first.
             models = predictions[symbol]
             known = {name: models[name] for name in results[symbol] if name in models}
-            one.singles = self._singles(known, further)
+            shares = {name: chance_share(results[symbol][name]) for name in known}
+            one.singles = self._singles(known, further, shares)
         family = len(found)
         return {symbol: self._verdict(tested[symbol], results[symbol], family) for symbol in tested}
 
@@ -138,9 +142,12 @@ class CertifiedSelector:
         return [one for one in chosen if one[1] in NETS and one not in reseeded]
 
     def _singles(
-        self, models: Mapping[str, OutOfFold], reseeded: Mapping[str, Sequence[OutOfFold]]
+        self,
+        models: Mapping[str, OutOfFold],
+        reseeded: Mapping[str, Sequence[OutOfFold]],
+        shares: Mapping[str, float],
     ) -> dict[str, _Single]:
-        """Compare every model with the council."""
+        """Compare every model with the council, each on the rows that may speak for it."""
         council = models[COUNCIL]
         by_seed = {
             name: [advantage(one, council) for one in (rows, *reseeded.get(name, ()))]
@@ -151,7 +158,7 @@ class CertifiedSelector:
             name: _typical(ones, self.seeds if name in reseeded else 1)
             for name, ones in by_seed.items()
         }
-        adjusted = holm({name: one.p_value for name, one in typical.items()})
+        adjusted = holm({name: one.p_value for name, one in typical.items()}, shares)
         return {
             name: _Single(
                 evidence(models[name]),
@@ -159,6 +166,7 @@ class CertifiedSelector:
                 adjusted[name],
                 tuple(ones),
                 self.seeds - len(ones) if name in reseeded else 0,
+                shares[name],
             )
             for name, ones in by_seed.items()
         }
@@ -202,7 +210,7 @@ class CertifiedSelector:
         why = f"no single model {within}is better"
         if chosen != COUNCIL:
             gain = 1000 * tested.singles[chosen].over_council.gain
-            why = f"{chosen} beats it by {gain:.1f} thousandths of a nat"
+            why = f"{chosen} beats it by {gain:.1f} thousandths of a nat{judged_on(result)}"
         return {
             "selected_model": chosen,
             **_numbers(result),
@@ -275,6 +283,7 @@ class CertifiedSelector:
                     "gain_over_council": one.over_council.gain,
                     "p_over_council": one.over_council.p_value,
                     "p_over_council_adjusted": one.adjusted,
+                    "share_of_chance": one.share,
                     "p_over_council_by_seed": [seed.p_value for seed in one.over_seeds],
                     "gain_over_council_by_seed": [seed.gain for seed in one.over_seeds],
                 }

@@ -83,7 +83,7 @@ class Advantage:
 
 
 def evidence(rows: OutOfFold) -> Evidence:
-    """Test whether predictions go with outcomes beyond the base rate.
+    """Test whether predictions go with outcomes beyond the base rate; without rows they do not.
 
     The covariance of outcome and score (log-odds less those of the base rate) is tested with both
     centred over all rows and within blocks, and the weaker of the two counts: neither a base rate
@@ -97,6 +97,8 @@ def evidence(rows: OutOfFold) -> Evidence:
     -------
     Evidence
     """
+    if len(rows) == 0:
+        return Evidence(0, 0.0, -math.inf, 1.0, 0.0, math.inf)
     p_N, base_N = (np.clip(p, CLIP, 1 - CLIP) for p in (rows.p_N, rows.base_rate_N))
     score_N = _logit(p_N) - _logit(base_N)
     overlaps = Overlaps(rows.t0_N, rows.t1_N)
@@ -114,12 +116,15 @@ def evidence(rows: OutOfFold) -> Evidence:
 
 
 def advantage(first: OutOfFold, second: OutOfFold) -> Advantage:
-    """Compare two models' log-loss on the rows that both predicted."""
+    """Compare two models' log-loss on the rows that both predicted; without any, there is none."""
     first, second = first.at(second.t0_N), second.at(first.t0_N)
+    if len(first) == 0:
+        return Advantage(0.0, 0.0, 1.0)
     overlaps = Overlaps(first.t0_N, first.t1_N)
     gain, error = paired_gain(first.y_N, first.p_N, second.p_N, overlaps)
-    p_value = _tail(gain / error, overlaps.effective_rows) if error > 0 else float(gain <= 0)
-    return Advantage(gain, error, p_value)
+    certain = math.inf if gain > 0 else -math.inf
+    statistic = gain / error if error > 0 else certain
+    return Advantage(gain, error, _tail(statistic, overlaps.effective_rows))
 
 
 def paired_gain(
@@ -153,17 +158,28 @@ def paired_gain(
     return float(gain_N.mean()), math.sqrt(max(plain, shared, met)) / len(y_N)
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(
+    p_values: Mapping[str, float], shares: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Return p-values adjusted for their number (Holm, Scandinavian J. Statistics 6, 1979).
 
     One of them below alpha means: the chance that any hypothesis that is true was rejected is
     below alpha.
+
+    Parameters
+    ----------
+    p_values : mapping
+    shares : mapping, optional
+        By name, in (0, 1], the weight of a hypothesis whose rest belongs to others in its place
+        that might have been tested and were not: they stay in the family with a p-value of 1.
+        1 where a name is not given.
     """
     adjusted: dict[str, float] = {}
-    largest = 0.0
-    ranked = sorted(p_values, key=lambda name: p_values[name])
-    for rank, name in enumerate(ranked):
-        largest = max(largest, min(1.0, (len(ranked) - rank) * p_values[name]))
+    largest, left = 0.0, float(len(p_values))
+    share = {name: (shares or {}).get(name, 1.0) for name in p_values}
+    for name in sorted(p_values, key=lambda name: p_values[name] / share[name]):
+        largest = max(largest, min(1.0, left * p_values[name] / share[name]))
+        left -= share[name]
         adjusted[name] = largest
     return {name: adjusted[name] for name in p_values}
 

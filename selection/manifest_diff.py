@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selection.live_manifest import sha256_of
+from selection.tuned import counted
 
 DIGITS_SHOWN = 12
 _AS_IT_STANDS = ("decision_threshold", "expected_accuracy", "test_accuracy", "reason")
@@ -26,7 +27,8 @@ def differences(
     dict of dict
         By symbol and by what changed, what it was and what it is: ``symbol`` (whether the manifest
         has it), ``selected_model``, ``artifacts`` (a digest of all digests), ``features`` (theirs),
-        ``decision_threshold``, ``expected_accuracy``, ``test_accuracy`` and ``reason``.
+        ``tuned`` (the trials behind the chosen model's hyperparameters), ``decision_threshold``,
+        ``expected_accuracy``, ``test_accuracy`` and ``reason``.
     """
     symbols = dict.fromkeys([*before["selections"], *after["selections"]])
     found = {}
@@ -47,5 +49,11 @@ def _facts(selection: Mapping[str, Any] | None) -> dict[str, Any]:
         "selected_model": held.get("selected_model"),
         "artifacts": sha256_of(repr(digests).encode())[:DIGITS_SHOWN] if digests else None,
         "features": features[:DIGITS_SHOWN] if features else None,
+        "tuned": _trials(held),
         **{name: held.get(name) for name in _AS_IT_STANDS},
     }
+
+
+def _trials(selection: Mapping[str, Any]) -> str | None:
+    tuning = selection.get("tuning", {}).get(selection.get("selected_model"), {})
+    return counted(sum(tuning["trials"].values())) if tuning.get("adopted") else None
