@@ -1,0 +1,1 @@
+"""What sweeps find: hyperparameters tuned per symbol and model, and how they were judged."""
