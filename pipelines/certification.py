@@ -9,12 +9,16 @@ from typing import Any
 from market.data_report import DataReport
 from pipelines import records
 from pipelines.preparation import Preparation
+from pipelines.readings import gravest_warning
 from pipelines.settings import TrainSettings
+from pipelines.tuned_in_selection import swept, why_no_help
 from selection import ModelSelector, to_json_safe
 from selection.atomic import NO_ROOM
 from selection.certified import COUNCIL
 from selection.holdout_ledger import REAL_MARKET
+from selection.poor_performers import NO_DATA
 from selection.selector import nothing_selected
+from selection.tuned import is_tuned, n_trials
 from tracking.records import LoggedModel
 from training.certify import Definitions, Look, deployable, described, refused
 from training.prepare import Prepared
@@ -76,6 +80,9 @@ def selected_by_reference(
     for symbol, selection in selections.items():
         chosen = selection["selected_model"]
         otherwise = selection["reason"] if chosen is None else f"{chosen} has the better score"
+        if chosen is not None and is_tuned(known[symbol][chosen]):
+            trials = n_trials(known[symbol][chosen])
+            selection["reason"] += f", tuned ({trials}): its test rows were used to adopt it"
         selection["refused"] = {
             name: "; ".join(selector.failures(result)) or otherwise
             for name, result in known[symbol].items()
@@ -101,9 +108,7 @@ def certify(
 
     What cannot be stored, or whose holdout's opening cannot be recorded, is not deployed.
     """
-    found = {
-        symbol: refused(f"Data could not be used: {error}") for symbol, error in data.failed.items()
-    }
+    found = {symbol: refused(f"{NO_DATA}: {error}") for symbol, error in data.failed.items()}
     undeployed: dict[str, str] = {}
     for symbol, selection in selections.items():
         prepared, models = data.prepared[symbol], results[symbol]
@@ -136,8 +141,19 @@ def certify(
                     raise
                 undeployed[symbol] = f"Could not be deployed: {error}"
                 selection = refused(undeployed[symbol])
-        found[symbol] = selection
+        found[symbol] = {**selection, **_of_the_sweep(selection, models, data, symbol)}
     return Certified({symbol: found[symbol] for symbol in settings.symbols}, undeployed)
+
+
+def _of_the_sweep(
+    selection: Result, models: Mapping[str, Result], data: Preparation, symbol: str
+) -> Result:
+    """Return what a selection says of a sweep; nothing where there was none."""
+    found = swept(models)
+    warning = gravest_warning(data.reports[symbol].bars)
+    note = why_no_help(selection, models, data.prepared[symbol], warning)
+    said = {"tuning": found or None, "note": note}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _look(source: str, run: Run) -> Look:

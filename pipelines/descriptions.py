@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.outcome import opened_before, unaugmented, why_none
+from pipelines.outcome import OF_TUNED, opened_before, trials_of, unaugmented, why_none
+from selection.tuned import is_tuned
 from tracking.registry import CHAMPION
 
 Result = Mapping[str, Any]
@@ -56,6 +57,7 @@ def model_page(result: Result, verdict: str, selection: Result, *, simulated: bo
         _table(SCORE_HEADINGS, _score_rows(result, selection)),
         "Selection has read validation and test, and out of fold holds their rows: of the model it "
         "chose these figures promise too much.",
+        _tuning_line(result),
         _history_line(result),
         warned,
     ]
@@ -95,6 +97,7 @@ def run_page(
         _table(OUTCOME_HEADINGS, _outcome_rows(results, selections)),
         "Figures are out of fold but for the holdout, which no rule has read; where none was "
         "selected they are those of the closest model. R: the distance of the stop, after costs.",
+        _bullets("Swept", _swept(results, selections)),
         _bullets("Failed", _failures(results, selections)),
         _bullets("Suspicious", _suspicions(selections)),
     ]
@@ -124,6 +127,23 @@ def registered_page(symbol: str, manifest: Path | None) -> str:
         "one of real data. The manifest, with digests of all files, is the authority on what is "
         "deployed now."
     )
+
+
+def _tuning_line(result: Result) -> str:
+    """Say what a sweep made of a model; nothing where it was not swept."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ""
+    line = f"{trials_of(result).capitalize()}: {_plain(tuning['in_words'])}."
+    return f"{line} {OF_TUNED.strip()}" if is_tuned(result) else line
+
+
+def _swept(results: Results, selections: Mapping[str, Result]) -> Iterator[str]:
+    for symbol, selection in selections.items():
+        for name, one in selection.get("tuning", {}).items():
+            yield f"{symbol} {name}: {trials_of(results[symbol][name])}: {one['in_words']}"
+        if note := selection.get("note"):
+            yield f"{symbol}: {note}"
 
 
 def _score_rows(result: Result, selection: Result) -> Iterator[Sequence[str]]:
@@ -175,6 +195,8 @@ def _outcome_rows(results: Results, selections: Mapping[str, Result]) -> Iterato
         shown = chosen or (closest["model"] if closest else "")
         result = results.get(symbol, {}).get(shown)
         name = f"**{chosen}**" if chosen else "none"
+        if chosen and result and is_tuned(result):
+            name += f", {trials_of(result)}"
         why = selection["reason"] if chosen else why_none(selection).removeprefix("none; ")
         yield (_plain(symbol), name, *_outcome_figures(result, selection), _plain(why))
 

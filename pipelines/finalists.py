@@ -57,7 +57,7 @@ def reseeded(
                     passing()
             else:
                 _log.info("%s: %.1f s", where, ended.duration_s)
-                predicted = out_of_fold(task.split, ended)
+                predicted = out_of_fold(task.split, ended, task.judged_from)
                 found[task.symbol, task.model.name][task.seed] = predicted
     # Not in the order in which they happened to end: the manifest lists them.
     return {one: [by_seed[seed] for seed in sorted(by_seed)] for one, by_seed in found.items()}

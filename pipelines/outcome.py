@@ -14,6 +14,7 @@ from rich.table import Table
 
 from selection.atomic import write_bytes_atomically
 from selection.certified import in_digits
+from selection.tuned import is_tuned, n_trials
 
 Result = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Result]]
@@ -38,7 +39,13 @@ LEADERBOARD = (
     "oof_trades",
     "strength",
     "calibration",
+    "tuned",
     "verdict",
+)
+# What must be said wherever a tuned model's figures stand.
+OF_TUNED = (
+    "Of a tuned model all but validation and test are of the rows after its search alone, on which "
+    "it has also been adopted. "
 )
 
 
@@ -117,9 +124,11 @@ def _table(title: str, caption: str, headings: Sequence[str]) -> Table:
 
 def _leaderboard_table(results: Results) -> Table:
     names = list(dict.fromkeys(name for models in results.values() for name in models))
+    tuned = " Tuned models: of the rows after their search alone." if _of_tuned(results) else ""
     table = _table(
         "Out of fold against no skill",
-        "First line: log-loss gain in thousandths of a nat. Second: accuracy gain in points.",
+        "First line: log-loss gain in thousandths of a nat. Second: accuracy gain in points."
+        f"{tuned}",
         ["symbol", "rows", *(re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", name) for name in names)],
     )
     # All models of a usual run have to fit 80 columns.
@@ -141,7 +150,7 @@ def _gain(result: Result | None) -> str:
     nats = round(1000 * (no_skill["log_loss"] - scores["log_loss"]), 1) + 0.0
     points = 100 * (scores["accuracy"] - no_skill["accuracy"])
     colour = "green" if nats > 0 else "red"
-    return f"[{colour}]{nats:+.1f}[/]\n{points:+.1f}"
+    return f"[{colour}]{nats:+.1f}[/]\n{points:+.1f}" + ("\ntuned" if is_tuned(result) else "")
 
 
 def _outcome_table(results: Results, selections: Mapping[str, Result], *, simulated: bool) -> Table:
@@ -156,8 +165,9 @@ def _outcome_table(results: Results, selections: Mapping[str, Result], *, simula
     table = _table(
         f"Outcome on {'a simulated market' if simulated else 'real data'}",
         "First line: accuracy, second: log-loss; no skill in brackets. Where none was chosen the "
-        f"figures are those of the closest. {p}{on.capitalize()} has been read by selection, the "
-        "holdout by no rule, and is scored after calibration. Gap: training less "
+        f"figures are those of the closest. {p}{_of_tuned(results)}"
+        f"{on.capitalize()} has been read by selection, the holdout by no rule, and is scored "
+        "after calibration. Gap: training less "
         f"{'out-of-fold' if judged else 'validation'} accuracy. R: the distance of the stop, after "
         "costs, out of fold.",
         ["symbol", "chosen", on, "holdout", "gap", "R per trade"],
@@ -168,6 +178,11 @@ def _outcome_table(results: Results, selections: Mapping[str, Result], *, simula
     return table
 
 
+def _of_tuned(results: Results) -> str:
+    tuned = any(is_tuned(result) for models in results.values() for result in models.values())
+    return OF_TUNED if tuned else ""
+
+
 def _outcome_cells(
     models: Mapping[str, Result], selection: Result, *, judged: bool
 ) -> Iterator[str]:
@@ -176,7 +191,8 @@ def _outcome_cells(
     suspect = "\n[red]suspect[/]" if chosen and selection["warnings"] else ""
     found = selection.get("evidence")
     p = f"\np {in_digits(found['p_adjusted'])}" if found else ""
-    yield (f"[green]{chosen}[/]" if chosen else "none") + p + suspect
+    tuned = f"\ntuned\n{n_trials(result)}" if chosen and result and is_tuned(result) else ""
+    yield (f"[green]{chosen}[/]" if chosen else "none") + tuned + p + suspect
     if result is None:
         yield from ["-"] * 4
         return
@@ -217,6 +233,8 @@ def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[
     if selection["selected_model"] is None:
         judged = selection.get("closest") is not None
         yield why_none(selection), "" if judged else "red"
+        if note := selection.get("note"):
+            yield note, "yellow"
     else:
         yield selection["reason"], "green"
         for sentence in opened_before(selection):
@@ -225,6 +243,8 @@ def _remarks(models: Mapping[str, Result], selection: Result) -> Iterator[tuple[
             yield f"signal, but no profit after costs out of fold: {_per_trade(earned)}", "yellow"
         for sentence in selection["data_warnings"]:
             yield f"before it trades, look at its data: {sentence}", "yellow"
+    for name, one in selection.get("tuning", {}).items():
+        yield f"{name}: {one['in_words']}", ""
     for note in selection.get("warnings", ()):
         yield note, "yellow"
     for name, result in models.items():
@@ -291,8 +311,16 @@ def _leaderboard_row(result: Result, selection: Result) -> dict[str, Any]:
         "oof_trades": expectancy["trades"],
         "strength": result["strength"]["chosen"],
         "calibration": result["calibration"]["kind"] if result["calibration"] else None,
+        "tuned": trials_of(result),
         "verdict": verdict(result, selection),
     }
+
+
+def trials_of(result: Result) -> str:
+    """Return ``tuned (50 trials)``, ``not adopted (50 trials)``, or nothing for neither."""
+    if result.get("tuning") is None:
+        return ""
+    return f"{'tuned' if is_tuned(result) else 'not adopted'} ({n_trials(result)})"
 
 
 def verdict(result: Result, selection: Result) -> str:

@@ -1,16 +1,20 @@
 """Every symbol of a run read, reported on and made ready, or the sentence why it is not."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from market.bars import DataError
 from market.data_report import DataReport, event_report
 from market.reading.safe_names import clipped
+from market.sample_files import map_samples
 from market.source import file_name, is_passing, read_symbol, source_digest
 from pipelines.readings import gravest_warning, reading_lines
+from pipelines.run_folder import ROWS_PREFIX
 from pipelines.settings import TrainSettings
 from selection.atomic import write_json_atomically
 from training.prepare import Prepared, prepare
@@ -41,6 +45,17 @@ class Preparation:
     reports: dict[str, DataReport] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     passing: bool = False
+
+    @contextmanager
+    def rows_in_files(self, folder: Path) -> Iterator[Path]:
+        """Hold the rows of all symbols in files below a folder, which workers map; yield where."""
+        # Windows cannot remove files that are mapped.
+        with TemporaryDirectory(prefix=ROWS_PREFIX, dir=folder, ignore_cleanup_errors=True) as rows:
+            for symbol, one in self.prepared.items():
+                development = map_samples(one.split.development, Path(rows) / symbol)
+                split = replace(one.split, development=development)
+                self.prepared[symbol] = replace(one, split=split)
+            yield Path(rows)
 
     def write_reports(self, folder: Path) -> dict[str, Path]:
         """Write one JSON file per symbol, failed ones too; return the files."""

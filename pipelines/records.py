@@ -13,6 +13,7 @@ from typing import Any
 from market.samples import Samples
 from pipelines.descriptions import failed_data_page, model_page, registered_page
 from pipelines.outcome import verdict
+from selection.tuned import is_tuned
 from tracking.records import (
     DatasetRecord,
     FailedData,
@@ -200,7 +201,17 @@ def _tags(result: Result, *, simulated: bool) -> dict[str, str]:
     for name in ("warnings", "augmentation_failures"):
         if result.get(name):
             tags[name] = "; ".join(result[name])
+    if result.get("tuning"):
+        tags |= _flat(_swept(result)) | {"tuning": result["tuning"]["in_words"]}
     return tags
+
+
+def _swept(result: Result) -> dict[str, Any]:
+    tuning = result.get("tuning")
+    return {
+        "tuned": str(is_tuned(result)).lower(),
+        "n_trials": tuning["n_trials"] if tuning else 0,
+    }
 
 
 def _params(result: Result) -> dict[str, str]:
@@ -223,6 +234,7 @@ def _made_with(result: Result) -> dict[str, Any]:
         "calibration": calibration["kind"] if calibration else "none",
         "augmentation": augmented or result["augmentation"],
         "seed": result["seed"],
+        **_swept(result),
     }
 
 

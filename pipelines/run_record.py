@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED
 from pipelines.preparation import Preparation
 from selection import to_json_safe
+from selection.tuned_in_words import tuning_record
 from training.task import Failure, Task
 
 Result = Mapping[str, Any]
@@ -72,6 +73,7 @@ def failed_result(task: Task, failure: Failure, *, null_model: bool) -> dict[str
             "timestamp": datetime.now(UTC),
             "null_model": null_model,
             "error": failure.error,
+            "tuning": None if task.tuning is None else tuning_record(task.tuning),
             "warnings": failure.warnings,
             "augmentation_failures": failure.augmentation_failures,
             "training_duration_seconds": failure.duration_s,

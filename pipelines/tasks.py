@@ -1,12 +1,15 @@
 """A run's tasks: every model of every symbol, and how many are worked on at a time."""
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from models.base import Model
 from pipelines.run_folder import UNITS
 from pipelines.settings import TrainSettings
+from pipelines.tuned import Tuning
 from selection.certified import COUNCIL
 from training.engine import available_cores, prepare_workers
 from training.fit_plan import fit_names
@@ -25,20 +28,55 @@ def prepare(settings: TrainSettings) -> None:
 
 
 def make_tasks(
-    settings: TrainSettings, prepared: Mapping[str, Prepared], folder: Path
+    settings: TrainSettings,
+    prepared: Mapping[str, Prepared],
+    folder: Path,
+    tuning: Tuning | None = None,
 ) -> list[Task]:
     """Return the tasks of a run, by symbol and model in the order of the configuration.
 
-    Models are saved in ``folder``, and every finished fit is kept there for a later start.
+    Models are saved in ``folder``, and every finished fit is kept there for a later start. What a
+    sweep has tuned and adopted is fitted with what it found, as it was judged: without a strength
+    path, and without augmentation where that is adaptive.
     """
     tasks = []
+    tuning = tuning or Tuning()
     for symbol, one in prepared.items():
         digest = one.split.development.digest()
         for model in (*settings.models, *settings.null_models):
             name = f"{symbol}_{model.name}"
             task = _task(settings, one, symbol, model, folder / "models" / name)
+            task = _tuned(task, tuning)
             tasks.append(keeping(task, folder / UNITS / name, digest))
     return tasks
+
+
+def taken_over(tasks: Sequence[Task], folder: Path) -> int:
+    """Copy the finished fits of another run's folder that are these tasks' too; return how many.
+
+    They are known by their key, and checked by their digests when they are read. What cannot be
+    copied is fitted again.
+    """
+    n_fits = 0
+    for task in tasks:
+        kept = task.keeping
+        if kept is None or (made := folder / UNITS / kept.folder.name) == kept.folder:
+            continue
+        before = kept_units(kept.folder, kept.key).keys()
+        new = kept_units(made, kept.key).keys() - before
+        if not new:
+            continue
+        try:
+            kept.folder.mkdir(parents=True, exist_ok=True)
+            for path in made.glob(f"{kept.key}.*"):
+                shutil.copyfile(path, kept.folder / path.name)
+            saved = folder / "models" / kept.folder.name
+            if task.folder is not None and saved.is_dir() and not task.folder.exists():
+                shutil.copytree(saved, task.folder)
+        except OSError as error:
+            _log.info("%s: not all finished fits were taken over: %s", made, error)
+        n_fits += len(kept_units(kept.folder, kept.key).keys() - before)
+    return n_fits
 
 
 def fits_made(tasks: Sequence[Task]) -> tuple[int, int]:
@@ -82,6 +120,15 @@ def _task(
         seed=settings.seed,
         folder=folder,
     )
+
+
+def _tuned(task: Task, tuning: Tuning) -> Task:
+    one = task.symbol, task.model.name
+    task = replace(task, tuning=tuning.found.get(one))
+    if one not in tuning.models:
+        return task
+    augmentation: Augmentation = "none" if task.augmentation == "adaptive" else task.augmentation
+    return replace(task, model=tuning.models[one], stronger=(), augmentation=augmentation)
 
 
 def _augmentation(settings: TrainSettings, model: Model) -> Augmentation:

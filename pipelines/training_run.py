@@ -4,14 +4,11 @@ import gc
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from market.sample_files import map_samples
 from market.simulate import SimulatedMarket
 from pipelines import outcome, records
 from pipelines.certification import (
@@ -28,12 +25,13 @@ from pipelines.descriptions import registered_page, run_page
 from pipelines.display import TrainingDisplay
 from pipelines.finalists import reseeded
 from pipelines.preparation import Preparation, data_digests, prepare_symbols
-from pipelines.run_digest import digest, identity, sha256_of, without_places
+from pipelines.run_digest import RUNS, default_folder, digest, identity, sha256_of, without_places
 from pipelines.run_end import Ended, shown_again
-from pipelines.run_folder import ROWS_PREFIX, RunFolder, opened
+from pipelines.run_folder import RunFolder, opened
 from pipelines.run_record import exit_code, failed_result, symbol_records
 from pipelines.settings import TrainSettings
-from pipelines.tasks import fits_made, make_tasks, n_workers, prepare
+from pipelines.tasks import fits_made, make_tasks, n_workers, prepare, taken_over
+from pipelines.tuned import applied, tuning_of
 from pipelines.writable import writable_folder
 from selection import ModelSelector, to_json_safe
 from selection.atomic import write_json_atomically
@@ -43,9 +41,6 @@ from training.engine import Finished, Step, run_tasks
 from training.predictions import out_of_fold, write_predictions
 from training.result import training_result
 from training.task import Failure, Task
-
-RUNS = Path("runs")
-DIGEST_CHARS = 12
 
 Result = dict[str, Any]
 
@@ -60,11 +55,15 @@ class TrainingRun:
         self.cost = cost
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
-        self.conf = without_places(conf)
+        self.tuning = tuning_of(settings, conf)
+        tuned = self.tuning.digest
+        self.conf = without_places(conf, tuned)
         self.conf_digest = digest(self.conf)
         self.name = str(conf["name"])
         self.digests = data_digests(settings)
-        self.identity = identity(conf, self.digests)
+        self.identity = identity(conf, self.digests, tuned)
+        self.output_dir = settings.output_dir or default_folder(conf, self.digests, tuned)
+        self.untuned = default_folder(conf, self.digests)
         self.execution = ""
         self.data = Preparation()
         self.artifacts: list[tuple[Path, str]] = []
@@ -80,7 +79,7 @@ class TrainingRun:
         """Run it all, or show it where that has been done; return the exit code."""
         writable_folder("output_dir", self.settings.output_dir or RUNS)
         writable_folder("manifest.path", self.settings.manifest_path.parent)
-        with opened(self._output_dir(), self.identity, resume=self.settings.resume) as folder:
+        with opened(self.output_dir, self.identity, resume=self.settings.resume) as folder:
             code = shown_again(folder, self.settings, simulated=self.simulated)
             return self._run(folder) if code is None else code
 
@@ -95,7 +94,7 @@ class TrainingRun:
         self._show_data()
         if run_folder.held_other_work:
             _log.warning("%s held another run (settings, data or code); it is replaced", folder)
-        with self._rows_in_files(folder), self._tracked():
+        with self.data.rows_in_files(folder), self._tracked():
             self._log_data(folder)
             self._train(folder, is_resumed=run_folder.is_resumed)
             code = self._certify(folder)
@@ -112,18 +111,6 @@ class TrainingRun:
         """Note that the same command may have another outcome: it is not shown again, but run."""
         self.would_repeat = False
 
-    @contextmanager
-    def _rows_in_files(self, folder: Path) -> Iterator[None]:
-        """Hold the rows of all symbols in files, which workers map, and not in memory."""
-        prepared = self.data.prepared
-        # Windows cannot remove files that are mapped.
-        with TemporaryDirectory(prefix=ROWS_PREFIX, dir=folder, ignore_cleanup_errors=True) as rows:
-            for symbol, one in prepared.items():
-                development = map_samples(one.split.development, Path(rows) / symbol)
-                split = replace(one.split, development=development)
-                prepared[symbol] = replace(one, split=split)
-            yield
-
     def _show_data(self) -> None:
         kind = "simulated" if self.simulated else "real"
         rows = sum(len(one.split.development) for one in self.data.prepared.values())
@@ -134,11 +121,6 @@ class TrainingRun:
             kind,
             rows,
         )
-
-    def _output_dir(self) -> Path:
-        if self.settings.output_dir is not None:
-            return self.settings.output_dir
-        return RUNS / digest([self.conf, self.digests])[:DIGEST_CHARS]
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -201,7 +183,13 @@ class TrainingRun:
     def _train(self, folder: Path, *, is_resumed: bool) -> None:
         """Train all tasks; keep the results in the order of the configuration."""
         models = [*self.settings.models, *self.settings.null_models]
-        tasks = make_tasks(self.settings, self.data.prepared, folder)
+        tasks = make_tasks(
+            self.settings, self.data.prepared, folder, applied(self.tuning, self.data.prepared)
+        )
+        goes_on = self.tuning.found and self.settings.resume
+        # What is not tuned is fitted as it is without tuned=..., and may have been.
+        if goes_on and (n_fits := taken_over(tasks, self.untuned)):
+            _log.info("%d fits taken over from %s", n_fits, self.untuned)
         self.tasks = {(task.symbol, task.model.name): task for task in tasks}
         self.results = {symbol: {} for symbol in self.data.prepared}
         self.predictions = {symbol: {} for symbol in self.data.prepared}
@@ -244,11 +232,11 @@ class TrainingRun:
                 self._may_go_otherwise()
         else:
             trained = finished.outcome
-            predicted = out_of_fold(task.split, trained)
+            predicted = out_of_fold(task.split, trained, task.judged_from)
             if not is_null:
                 self.predictions[task.symbol][task.model.name] = predicted
             path = folder / "predictions" / f"{task.symbol}_{task.model.name}.parquet"
-            write_predictions(path, task.split, trained)
+            write_predictions(path, task.split, trained, task.judged_from)
             result = to_json_safe(
                 training_result(
                     task,

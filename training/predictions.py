@@ -7,14 +7,34 @@ import numpy as np
 
 from market.splits import Split
 from selection.atomic import write_bytes_atomically
+from selection.metrics import BoolArray
 from selection.out_of_fold import OutOfFold
 from training.task import Trained
 from training.walk_forward import block_numbers
 
 
-def out_of_fold(split: Split, trained: Trained) -> OutOfFold:
-    """Return the rows of development that were predicted by fits that had not seen them."""
-    rows = np.flatnonzero(~np.isnan(trained.p_N))
+def judged_rows(
+    split: Split, trained: Trained, judged_from: np.datetime64 | None = None
+) -> BoolArray:
+    """Return which rows of development may speak for a model.
+
+    Those that were predicted by fits that had not seen them; of a tuned model only what was decided
+    after the search for its hyperparameters (`Task.judged_from`).
+    """
+    predicted_N: BoolArray = ~np.isnan(trained.p_N)
+    if judged_from is None:
+        return predicted_N
+    return predicted_N & (split.development.t0_N >= judged_from)
+
+
+def out_of_fold(
+    split: Split, trained: Trained, judged_from: np.datetime64 | None = None
+) -> OutOfFold:
+    """Return the rows that may speak for a model, see `judged_rows`."""
+    return _rows(split, trained, judged_rows(split, trained, judged_from))
+
+
+def _rows(split: Split, trained: Trained, rows: BoolArray) -> OutOfFold:
     development = split.development
     return OutOfFold(
         development.y_N[rows],
@@ -26,16 +46,28 @@ def out_of_fold(split: Split, trained: Trained) -> OutOfFold:
     )
 
 
-def write_predictions(path: Path, split: Split, trained: Trained) -> None:
+def write_predictions(
+    path: Path, split: Split, trained: Trained, judged_from: np.datetime64 | None = None
+) -> None:
     """Write one row per predicted decision as Parquet, times in UTC.
 
     Columns: ``timestamp`` and ``label_end``, ``label``, ``block`` (from 1), ``p`` (as the gate
     reads it), ``p_calibrated`` (by earlier blocks; absent where nothing is calibrated) and
-    ``base_rate``.
+    ``base_rate``. Of a tuned model also ``judged``: whether the row may speak for it; only such
+    rows are calibrated.
     """
     import polars as pl
 
-    rows = out_of_fold(split, trained)
+    predicted_N = ~np.isnan(trained.p_N)
+    judged_N = judged_rows(split, trained, judged_from)[predicted_N]
+    rows = _rows(split, trained, predicted_N)
+    further: dict[str, pl.Series] = {}
+    if trained.calibrated:
+        p_N = np.full(len(rows), np.nan)
+        p_N[judged_N] = trained.calibrated.p_N
+        further["p_calibrated"] = pl.Series(p_N, nan_to_null=True)
+    if judged_from is not None:
+        further["judged"] = pl.Series(judged_N)
     frame = pl.DataFrame(
         {
             "timestamp": pl.Series(rows.t0_N).dt.replace_time_zone("UTC"),
@@ -43,7 +75,7 @@ def write_predictions(path: Path, split: Split, trained: Trained) -> None:
             "label": rows.y_N,
             "block": rows.block_N + 1,
             "p": rows.p_N,
-            **({"p_calibrated": trained.calibrated.p_N} if trained.calibrated else {}),
+            **further,
             "base_rate": rows.base_rate_N,
         }
     )

@@ -7,22 +7,27 @@ import hashlib
 import importlib.metadata
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from market.bars import FloatArray
 from market.samples import IntArray, Samples, mean_uniqueness
 from market.splits import Split
 from selection.metrics import (
+    BoolArray,
     classification_metrics,
     expectancy_r,
     log_losses,
     no_skill_metrics,
     reliability_bins,
 )
+from selection.tuned import counted
+from selection.tuned_in_words import tuning_record
+from training.predictions import judged_rows
 from training.task import Task, Trained
 
 OVERFIT_GAP = 0.15
@@ -61,6 +66,11 @@ class TrainingResult:
     probabilities before calibration, ``expectancy`` that of trades chosen by calibrated ones.
     Every row in here is read by selection, so no figure of a chosen model is unbiased afterwards;
     the holdout is not in here.
+
+    ``tuning`` is None but for a model that was swept. Where it was adopted, ``out_of_fold``,
+    ``no_skill.out_of_fold``, ``expectancy.out_of_fold``, ``reliability``, ``calibration`` and
+    ``history.oof_gap`` are those of rows decided at or after ``tuning.tuned_until``, of which
+    ``tuning.judged_rows`` are left; all other rows were read by the search.
     """
 
     symbol: str
@@ -87,6 +97,7 @@ class TrainingResult:
     augmentation: str
     augmentation_verdict: dict[str, Any] | None
     augmentation_failures: list[str]
+    tuning: dict[str, Any] | None
     null_model: bool
     seed: int
     digests: dict[str, str]
@@ -112,7 +123,7 @@ def training_result(
         Warnings about the symbol's data that every model of it shares.
     """
     split, development = task.split, task.split.development
-    judged_N = ~np.isnan(trained.p_N)
+    judged_N = judged_rows(split, trained, task.judged_from)
     parts: dict[str, Any] = {
         "validation": split.validation,
         "test": split.test,
@@ -120,21 +131,24 @@ def training_result(
     }
     scores = {name: _scores(development, trained, rows) for name, rows in parts.items()}
     no_skill = {name: _no_skill(development, trained, rows) for name, rows in parts.items()}
+    p_traded_N = trained.p_N.copy()
+    if trained.calibrated is not None:
+        p_traded_N[judged_N] = trained.calibrated.p_N
     return TrainingResult(
         symbol=task.symbol,
         model_name=task.model.name,
         timestamp=now,
-        history=_history(split, trained, scores),
+        history=_history(split, trained, scores, judged_N),
         val_metrics=scores["validation"],
         test_metrics=scores["test"],
         feature_importance=_importance(trained),
-        warnings=[*notes, *trained.warnings],
+        warnings=[*notes, *trained.warnings, *_read_by_the_sweep(task, judged_N)],
         training_duration_seconds=trained.duration_s,
         out_of_fold=scores["out_of_fold"],
         reliability=_reliability(development, trained, judged_N),
         no_skill=no_skill,
         expectancy={
-            name: _expectancy(development, trained, rows, payoff) for name, rows in parts.items()
+            name: _expectancy(development, p_traded_N, rows, payoff) for name, rows in parts.items()
         },
         label_uniqueness=mean_uniqueness(development),
         sizes=_sizes(development, trained),
@@ -142,11 +156,12 @@ def training_result(
         windows=windows(split),
         curves=dict(trained.final.curves),
         hyperparameters=trained.hyperparameters,
-        strength=_strength(trained),
+        strength=_strength(task, trained, scores["out_of_fold"]),
         calibration=_calibration(development.y_N[judged_N], trained),
         augmentation=task.augmentation,
         augmentation_verdict=asdict(trained.augmentation) if trained.augmentation else None,
         augmentation_failures=list(trained.augmentation_failures),
+        tuning=_tuning(task, judged_N),
         null_model=null_model,
         seed=task.seed,
         digests={**_digests(development), "conf": conf_digest},
@@ -209,21 +224,48 @@ def _no_skill(development: Samples, trained: Trained, rows: Any) -> dict[str, An
     return dict(no_skill_metrics(development.y_N[rows], trained.base_rate_N[rows]))
 
 
+def _tuning(task: Task, judged_N: BoolArray) -> dict[str, Any] | None:
+    if task.tuning is None:
+        return None
+    return {**tuning_record(task.tuning), "judged_rows": int(judged_N.sum())}
+
+
+def _read_by_the_sweep(task: Task, judged_N: BoolArray) -> list[str]:
+    """Say which figures of a tuned model its own search has read."""
+    if task.tuning is None or not task.tuning.adopted:
+        return []
+    n_judged, since = int(judged_N.sum()), f"{task.tuning.tuned_until:%Y-%m-%d %H:%M} UTC"
+    read = [
+        str(number)
+        for number, fold in enumerate(task.split.folds, start=1)
+        if not judged_N[fold.block].all()
+    ]
+    return [
+        f"tuned ({counted(task.tuning.n_trials)}): the search has read blocks "
+        f"{', '.join(read) or 'none'} and so their cv_* accuracies; only the {n_judged} rows from "
+        f"{since} on speak for the model, and they have been used to adopt it"
+    ]
+
+
 def _expectancy(
-    development: Samples, trained: Trained, rows: Any, payoff: Payoff
+    development: Samples, p_traded_N: FloatArray, rows: Any, payoff: Payoff
 ) -> dict[str, Any]:
-    p_N = trained.p_N.copy()
-    if trained.calibrated is not None:
-        p_N[~np.isnan(p_N)] = trained.calibrated.p_N
-    y_N, p_N = development.y_N[rows], p_N[rows]
+    y_N, p_N = development.y_N[rows], p_traded_N[rows]
     barriers = (payoff.profit_atr, payoff.stop_atr, payoff.cost_atr)
     return dict(expectancy_r(y_N, p_N, payoff.threshold, *barriers))
 
 
-def _history(split: Split, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:
+def _history(
+    split: Split, trained: Trained, scores: dict[str, Any], judged_N: BoolArray
+) -> dict[str, Any]:
     """Return the reference's numbers; train accuracy is that of the fit that predicted test."""
     train_accuracy = trained.folds[-1].train_accuracy
-    mean_train_accuracy = float(np.nanmean([one.train_accuracy for one in trained.folds]))
+    judged = [
+        outcome.train_accuracy
+        for fold, outcome in zip(split.folds, trained.folds, strict=True)
+        if judged_N[fold.block].any()
+    ]
+    mean_train_accuracy = float(np.mean(judged))
     gap = train_accuracy - scores["validation"]["accuracy"]
     return {
         "train_accuracy": train_accuracy,
@@ -266,8 +308,11 @@ def _digests(development: Samples) -> dict[str, str]:
     return {"data": development.digest(), "features": names}
 
 
-def _strength(trained: Trained) -> dict[str, Any]:
+def _strength(task: Task, trained: Trained, scores: dict[str, Any]) -> dict[str, Any]:
     strength = trained.strength
+    if task.judged_from is not None:
+        # A path of one step, on the rows that may speak for it.
+        strength = replace(strength, log_losses=(scores["log_loss"],))
     return {
         "chosen": strength.chosen,
         "steps": [

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from augmentation import DataAugmenter
 from market.bars import FloatArray
 from market.splits import Split
 from models.base import FitReport, Model
 from models.monitor import TrainingMonitor
 from selection.calibration import Calibrated
+from selection.tuned_file import TunedModel
 from training.choices import AugmentationVerdict, Choice, StrengthVerdict
 
 Augmentation = Literal["none", "always", "adaptive"]
@@ -55,6 +58,9 @@ class Task:
         Where the deployed fit is saved; None where only its predictions are wanted.
     keeping : Keeping or None
         None keeps no fit for a later start.
+    tuning : TunedModel or None
+        What a sweep found of this model, adopted or not; adopted, ``model`` has its
+        hyperparameters.
     """
 
     symbol: str
@@ -69,6 +75,14 @@ class Task:
     seed: int
     folder: Path | None
     keeping: Keeping | None = None
+    tuning: TunedModel | None = None
+
+    @property
+    def judged_from(self) -> np.datetime64 | None:
+        """First decision time (UTC) of rows that may speak for the model; None: all may."""
+        if self.tuning is None or not self.tuning.adopted:
+            return None
+        return np.datetime64(self.tuning.tuned_until.replace(tzinfo=None), "us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +168,8 @@ class Trained:
     base_rate_N : float64 array, shape (n_development,)
         Base rate of the training rows behind each prediction; NaN likewise.
     calibrated : Calibrated or None
-        The same, calibrated by earlier blocks, and what the deployed fit is calibrated with.
+        The same, calibrated by earlier blocks, and what the deployed fit is calibrated with. Of a
+        tuned model only the rows that may speak for it.
     folds : tuple of FoldOutcome
     strength : StrengthVerdict
     augmentation : AugmentationVerdict or None

@@ -163,7 +163,7 @@ def unit_key(task: Task, development_digest: str) -> str:
         "path": [_described(model) for model in (task.model, *task.stronger)],
         "early_stopping_fraction": task.early_stopping_fraction,
         "augmentation": [task.augmentation, _made_by(task.new_augmenter)],
-        "calibrates": task.calibrates,
+        "calibrates": task.calibrates if task.judged_from is None else str(task.judged_from),
         "monitor": _made_by(task.new_monitor),
         "seed": task.seed,
         "code": used_code_digest("training.walk_forward", type(task.model).__module__),

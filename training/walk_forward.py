@@ -337,11 +337,16 @@ class Training:
             return None
         split, development = self._task.split, self._task.split.development
         block_N = block_numbers(split)
-        rows = np.flatnonzero(~np.isnan(p_N))
+        known_N = ~np.isnan(p_N)
+        if self._task.judged_from is not None:
+            known_N &= development.t0_N >= self._task.judged_from
+        rows = np.flatnonzero(known_N)
+        if len(rows) == 0:
+            return None
         # A model may be certain, and certainty has no log-odds to fit on.
-        known_N = np.clip(p_N[rows], PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+        clipped_N = np.clip(p_N[rows], PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
         return walk_forward_calibration(
-            np.log(known_N) - np.log1p(-known_N),
+            np.log(clipped_N) - np.log1p(-clipped_N),
             development.y_N[rows],
             development.weight_N[rows],
             block_N[rows],

@@ -185,8 +185,12 @@ def test_steps_that_change_nothing_over_the_one_before_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("file", "name", "known"),
     [
-        ("random_forest", "n_estimators", "max_depth, min_samples_leaf, min_leaf_share"),
-        ("mlp", "patience", "hidden, dropout, weight_decay"),
+        (
+            "random_forest",
+            "n_estimators",
+            "max_depth, min_samples_leaf, min_leaf_share, max_samples",
+        ),
+        ("mlp", "patience", "hidden, dropout, weight_decay, label_smoothing"),
         ("council", "reg_lambda", "none"),
     ],
 )
