@@ -173,9 +173,10 @@ SCALARS: dict[str, Any] = {
     "seed": int,
     "output_dir": str | None,
     "resume": bool,
+    "tuned": str | None,
     "features_dir": str,
     "format": Literal["table", "json"],
     "output": str | None,
 }
-TRAIN_SCALARS = ("name", "symbols", "seed", "output_dir", "resume")
+TRAIN_SCALARS = ("name", "symbols", "seed", "output_dir", "resume", "tuned")
 MODEL_SECTIONS = {"models": MODELS, "null_models": NULL_MODELS}

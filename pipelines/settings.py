@@ -93,6 +93,7 @@ class TrainSettings:
     seed: int
     output_dir: Path | None
     resume: bool
+    tuned: str | None
 
 
 def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
@@ -134,6 +135,7 @@ def train_settings(conf: Mapping[str, Any]) -> TrainSettings:
         seed=given["seed"],
         output_dir=_output_dir(given["output_dir"]),
         resume=given["resume"],
+        tuned=given["tuned"],
     )
 
 

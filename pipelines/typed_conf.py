@@ -13,7 +13,7 @@ from pipelines.sections import CHOICES, MODEL_SECTIONS, SCALARS, SECTIONS
 
 MISSING = "???"
 # Arguments of constructors that are no settings of theirs.
-GIVEN_BY_THE_RUN = ("clock", "seed")
+GIVEN_BY_THE_RUN = ("clock", "gives_up", "seed")
 
 
 def built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
         if key in CHOICES:
             given[key] = chosen(key, conf[key])
         elif key in SECTIONS:
-            given[key] = _section(key, conf[key], SECTIONS[key])
+            given[key] = section(key, conf[key], SECTIONS[key])
         elif key in MODEL_SECTIONS:
             given[key] = _models(key, conf.get(key, {}))
         else:
@@ -68,12 +68,12 @@ def chosen(group: str, values: Any) -> Any:
         raise ConfigError(
             f"{group}.kind: must be one of {', '.join(options)}, was {kind}; choose by {group}=..."
         )
-    return _section(group, arguments(values), options[kind])
+    return section(group, arguments(values), options[kind])
 
 
 def model_of(path: str, name: str, values: Mapping[str, Any]) -> Model:
     """Return the model of this name with these hyperparameters; raises ConfigError as `built`."""
-    model: Model = _section(path, values, MODEL_SECTIONS["models"][name])
+    model: Model = section(path, values, MODEL_SECTIONS["models"][name])
     return model
 
 
@@ -85,13 +85,14 @@ def _models(group: str, values: Any) -> dict[str, Model]:
         if name not in known:
             raise ConfigError(f"{group}.{name}: unknown model{nearest(name, known)}")
     return {
-        name: _section(f"{group}.{name}", values[name], kind)
+        name: section(f"{group}.{name}", values[name], kind)
         for name, kind in known.items()
         if name in values
     }
 
 
-def _section(path: str, values: Any, kind: type) -> Any:
+def section(path: str, values: Any, kind: type) -> Any:
+    """Return an object made of a section's keys and values; raises ConfigError as `built`."""
     parameters = _keywords(kind)
     hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
     if not isinstance(values, Mapping):

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ TINY = (
     "models.lstm.max_epochs=1",
     "models.mlp.max_epochs=2",
 )
+ONE_LINE = re.compile(r"configuration error: [^\n]+\n")
 # The earlier system's rule, and models as they are configured.
 REFERENCE = ("selection=reference", "regularize=reference", "augmentation=none")
 # Everything that is trained is good enough, and few rows are enough for a holdout.
@@ -155,6 +157,35 @@ def logging_given_back():
 def _as_before():
     with logging_given_back():
         yield
+
+
+def check_only(conf):
+    """Check as train_all does, but train nothing where a mistake is accepted."""
+    from pipelines.settings import train_settings
+
+    train_settings(conf)
+    return 0
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capsys):
+    """Run a command that must refuse its arguments; return the sentence it gives."""
+    from pipelines.command import run_command
+
+    def run(*arguments, name="train_all", body=check_only):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit) as end:
+            run_command(name, body)
+        said = capsys.readouterr()
+        assert end.value.code == 2
+        assert said.out == ""
+        assert ONE_LINE.fullmatch(said.err), said.err
+        assert sorted(tmp_path.rglob("*")) == before
+        return said.err.removeprefix("configuration error: ").rstrip("\n")
+
+    return run
 
 
 @pytest.fixture

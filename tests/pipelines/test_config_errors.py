@@ -1,44 +1,14 @@
 import copy
-import re
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.command import ConfigError, run_command
+from pipelines.command import ConfigError
 from pipelines.features import write_features
 from pipelines.sections import MODELS
 from pipelines.settings import train_settings
-from tests.pipelines.conftest import command, composed, write_bars
-
-ONE_LINE = re.compile(r"configuration error: [^\n]+\n")
-
-
-def check_only(conf):
-    """Check as train_all does, but train nothing where a mistake is accepted."""
-    train_settings(conf)
-    return 0
-
-
-@pytest.fixture
-def refusal(tmp_path, monkeypatch, capsys):
-    """Run a command that must refuse its arguments; return the sentence it gives."""
-
-    def run(*arguments, name="train_all", body=check_only):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(SystemExit) as end:
-            run_command(name, body)
-        said = capsys.readouterr()
-        assert end.value.code == 2
-        assert said.out == ""
-        assert ONE_LINE.fullmatch(said.err), said.err
-        assert sorted(tmp_path.rglob("*")) == before
-        return said.err.removeprefix("configuration error: ").rstrip("\n")
-
-    return run
+from tests.pipelines.conftest import ONE_LINE, command, composed, write_bars
 
 
 @pytest.mark.parametrize(
@@ -143,8 +113,8 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
             "training.decision_threshold must be a number or null, was 'often'",
         ),
         (
-            "regularize.xgboost=[{subsample: 0.5}]",
-            "regularize.xgboost.0.subsample is no measure of strength in XGBoost",
+            "regularize.xgboost=[{max_bin: 64}]",
+            "regularize.xgboost.0.max_bin is no measure of strength in XGBoost",
         ),
         (
             "regularize.mlp=[{dropout: 0.6},{hidden: 8}]",

@@ -5,7 +5,7 @@ import pytest
 
 from tests.pipelines.conftest import CONF, command, environment
 
-HEAVY = {"torch", "sklearn", "xgboost", "mlflow", "numba", "polars", "imblearn", "skops"}
+HEAVY = {"torch", "sklearn", "xgboost", "mlflow", "numba", "polars", "imblearn", "skops", "optuna"}
 LISTS_IMPORTS = """
 import runpy, sys
 sys.argv = ["train_all", *sys.argv[1:]]
@@ -16,7 +16,7 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("name", ["train_all", "features", "data", "predict", "sync"])
+@pytest.mark.parametrize("name", ["train_all", "sweep", "features", "data", "predict", "sync"])
 @pytest.mark.parametrize("asked", [["--help"], ["--cfg", "job"]])
 def test_asking_imports_nothing_heavy_and_writes_nothing(name, asked, tmp_path):
     ended = subprocess.run(
