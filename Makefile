@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke ui test honesty bench guard chaos fuzz lint docs clean
+.PHONY: help setup train smoke sweep ui test honesty sweeping bench guard chaos fuzz lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -26,6 +26,9 @@ train: $(READY) ## Train on the simulated market; your data: make train ARGS="da
 smoke: $(READY) ## One simulated symbol through everything in about ten seconds
 	$(BIN)/python -m pipelines.train_all debug=smoke $(ARGS)
 
+sweep: $(READY) ## Tune on the simulated market; your data: make sweep ARGS="data=bars data.dir=FOLDER"
+	$(BIN)/python -m pipelines.sweep $(ARGS)
+
 ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: make ui PORT=5001)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db \
@@ -38,6 +41,12 @@ honesty: $(READY) ## Simulate noise and known signals: how often noise is deploy
 	$(BIN)/python -m benchmarks.honesty run null --runs 2 $(ARGS)
 	$(BIN)/python -m benchmarks.honesty run power --runs 1 $(ARGS)
 	$(BIN)/python -m benchmarks.honesty report
+
+sweeping: $(READY) ## Sweep markets whose truth is known: what it gains, what it deploys of noise, what it costs
+	$(BIN)/python -m benchmarks.sweeping throughput --repeats 3 $(ARGS)
+	$(BIN)/python -m benchmarks.sweeping edge --seeds 4 $(ARGS)
+	$(BIN)/python -m benchmarks.sweeping noise --minutes 40 $(ARGS)
+	$(BIN)/python -m benchmarks.sweeping report
 
 bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratios.json
 	$(BIN)/python -m benchmarks.ratios $(ARGS)
