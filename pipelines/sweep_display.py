@@ -43,7 +43,8 @@ class _Row:
 
     @property
     def gain(self) -> float:
-        return 0.0 if math.isnan(self.best) else self.first - self.best
+        known = not (math.isnan(self.first) or math.isnan(self.best))
+        return self.first - self.best if known else 0.0
 
 
 class SweepDisplay:

@@ -70,7 +70,6 @@ class Attempt:
         See `Rivals`.
     error : str or None
         One line, of a trial that failed.
-    warnings : tuple of str
     wall_s, cpu_s : float
     """
 
@@ -82,7 +81,6 @@ class Attempt:
     p_N: FloatArray = field(default_factory=lambda: np.zeros(0))
     curve_KC: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     error: str | None = None
-    warnings: tuple[str, ...] = ()
     wall_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -122,7 +120,6 @@ class _Attempting:
 
     def outcome(self) -> Attempt:
         state, error = self._state()
-        told = self._fitting.told.values()
         return Attempt(
             state,
             tuple(self._values),
@@ -130,7 +127,6 @@ class _Attempting:
             p_N=np.concatenate(self._p) if self._p else np.zeros(0),
             curve_KC=self._race.curve_KC(),
             error=error,
-            warnings=tuple(sentence for one in told for sentence in one.warnings),
             wall_s=time.monotonic() - self._start_s,
             cpu_s=time.process_time() - self._start_cpu_s,
         )
@@ -143,6 +139,7 @@ class _Attempting:
         except _PrunedError:
             return "pruned", None
         except Exception as error:
+            # The boundary that isolates one trial's failure; only a full disk is everybody's.
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise
             if isinstance(error, StoppedError) and self._race.given_up:

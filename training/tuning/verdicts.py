@@ -141,12 +141,7 @@ class Verdicts:
             return self._decided(plan, "no trial was better than what it was started with")
         return self._decided(plan, "no time was left to compare it with the default")
 
-    def _heard(
-        self,
-        plan: Plan,
-        job: Job,
-        told: Told | Gone,
-    ) -> Decided | None:
+    def _heard(self, plan: Plan, job: Job, told: Told | Gone) -> Decided | None:
         """Take what a worker says of a default procedure, or of a look; return a verdict if so."""
         if isinstance(told, Trained):
             return self._after_default(plan, told)
