@@ -107,6 +107,7 @@ def test_a_killed_sweep_finds_what_an_undisturbed_one_finds(killed, quiet):
     assert set(made) == {"EURUSD", "GBPUSD"}
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_an_interrupted_sweep_says_how_to_go_on_and_leaves_nothing_running(tmp_path):
     process = begun(tmp_path, *SMALL, "sweep.n_trials=500")
     until(lambda: n_ended(tmp_path) >= 5, "the sweep", process)
