@@ -20,7 +20,7 @@ from selection.poor_performers import NO_DATA
 from selection.selector import nothing_selected
 from selection.tuned import is_tuned, n_trials
 from tracking.records import LoggedModel
-from training.certify import Definitions, Look, deployable, described, refused
+from training.certify import Definitions, Look, deployable, described, known_windows, refused
 from training.prepare import Prepared
 from training.result import library_versions
 
@@ -102,6 +102,7 @@ def certify(
     logged: Mapping[tuple[str, str], LoggedModel],
     *,
     models_folder: Path,
+    predictions_folder: Path,
     run: Run,
 ) -> Certified:
     """Describe what was selected per symbol, store what is chosen, and only then open its holdout.
@@ -121,6 +122,10 @@ def certify(
         )
         bars = data.reports[symbol].bars
         selection["data_warnings"] = list(bars.warnings) if bars else []
+        # Also of a symbol without a model: whoever replays its bars must know where they may begin
+        # and end.
+        selection["windows"] = known_windows(prepared)
+        selection["data_digest"] = data.digests[symbol]
         model = selection["selected_model"]
         if model is not None:
             registered = logged[symbol, model]
@@ -131,6 +136,7 @@ def certify(
                     models[model],
                     prepared,
                     model_folder=models_folder / f"{symbol}_{model}",
+                    predictions=predictions_folder / f"{symbol}_{model}.parquet",
                     deploy_folder=settings.manifest_path.parent,
                     payoff=settings.payoff,
                     look=_look(data.digests[symbol], run) if settings.opens_holdout else None,

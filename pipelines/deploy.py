@@ -71,10 +71,13 @@ def verify(settings: DeploySettings) -> int:
 def _verified(folder: Path, symbol: str, selection: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is found of one symbol's files; ``verified`` is None where there is no model."""
     from selection.deployed_files import refusals
+    from selection.stored_predictions import PREDICTIONS, prediction_refusals
 
     if selection["selected_model"] is None:
         return {"model": None, "files": 0, "bytes": 0, "verified": None, "refused": []}
-    files, refused = selection.get("artifacts", []), refusals(folder, symbol, selection)
+    predictions = selection.get(PREDICTIONS)
+    files = [*selection.get("artifacts", []), *([predictions] if predictions else [])]
+    refused = refusals(folder, symbol, selection) + prediction_refusals(folder, symbol, selection)
     return {
         "model": selection["selected_model"],
         "files": len(files),
@@ -150,6 +153,7 @@ def _told(settings: DeploySettings, action: str, swapped: "Swapped") -> int:
     from pipelines.deploy_display import show_swapped
 
     notes, moved, followed = _moved_alias(settings, swapped)
+    notes = [f"{one} (trading live does not need it)" for one in swapped.warnings] + notes
     document = {
         "action": action,
         "manifest": settings.manifest,

@@ -236,18 +236,17 @@ class TrainingRun:
             if not is_null:
                 self.predictions[task.symbol][task.model.name] = predicted
             path = folder / "predictions" / f"{task.symbol}_{task.model.name}.parquet"
-            write_predictions(path, task.split, trained, task.judged_from)
-            result = to_json_safe(
-                training_result(
-                    task,
-                    trained,
-                    payoff=self.settings.payoff,
-                    null_model=is_null,
-                    conf_digest=self.conf_digest,
-                    notes=prepared.notes,
-                    now=datetime.now(UTC),
-                )
+            written = write_predictions(path, task.split, trained, task.judged_from)
+            measured = training_result(
+                task,
+                trained,
+                payoff=self.settings.payoff,
+                null_model=is_null,
+                conf_digest=self.conf_digest,
+                notes=prepared.notes,
+                now=datetime.now(UTC),
             )
+            result = {**to_json_safe(measured), "predictions": to_json_safe(written)}
         write_json_atomically(folder / "results" / f"{task.symbol}_{task.model.name}.json", result)
         record = records.model_record(
             result,
@@ -270,6 +269,7 @@ class TrainingRun:
             self._selected(),
             self.logged,
             models_folder=folder / "models",
+            predictions_folder=folder / "predictions",
             run=Run(self.run_id, self.execution, simulated=self.simulated),
         )
         self.selections = certified.selections

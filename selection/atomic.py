@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from selection.json_safe import to_json_safe
@@ -13,10 +14,15 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that no reader ever meets half of it.
+    """Write a file so that no reader ever meets half of it; see `write_parts_atomically`."""
+    write_parts_atomically(path, (content,))
 
-    The content goes to a temporary file in the same folder (made if missing), reaches the disk,
-    and only then takes the name. If anything fails, the old file stays and the temporary one goes.
+
+def write_parts_atomically(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file part by part, so that no reader ever meets half of it.
+
+    The parts go to a temporary file in the same folder (made if missing), reach the disk, and only
+    then take the name. If anything fails, the old file stays and the temporary one goes.
 
     Raises
     ------
@@ -27,7 +33,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

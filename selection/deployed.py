@@ -20,6 +20,7 @@ from selection.deployed_files import (
     refusals,
 )
 from selection.given import closed_bars, feature_rows
+from selection.live_manifest import sha256_of
 from selection.signals import BarSignals
 
 if TYPE_CHECKING:
@@ -42,12 +43,20 @@ class DeployedModels:
         What the paths of artifacts are relative to.
     refused : mapping of str to str
         Symbols whose files are not what the manifest says, and why.
+    sha256 : str
+        Of the manifest's bytes, those that were checked.
     """
 
     def __init__(
-        self, *, manifest: Mapping[str, Any], folder: Path, refused: Mapping[str, str]
+        self,
+        *,
+        manifest: Mapping[str, Any],
+        folder: Path,
+        refused: Mapping[str, str],
+        sha256: str,
     ) -> None:
         self.manifest = manifest
+        self.sha256 = sha256
         self.folder = folder
         self.refused = refused
         self._models: dict[str, Model | OnnxModel] = {}
@@ -92,7 +101,9 @@ class DeployedModels:
         refused = {symbol: "\n".join(found) for symbol, found in lines.items() if found}
         if refused and not skip_broken:
             raise DeploymentError("\n".join(refused.values()))
-        return cls(manifest=manifest, folder=path.parent, refused=refused)
+        return cls(
+            manifest=manifest, folder=path.parent, refused=refused, sha256=sha256_of(content)
+        )
 
     @property
     def symbols(self) -> list[str]:

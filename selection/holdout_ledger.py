@@ -11,7 +11,8 @@ writer ends it with a mark that says so. Any other line that cannot be read is a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from filelock import FileLock
 from market.reading.safe_names import printable, some
 from selection.json_lines import append_line, whole_lines
 
+# Beside the manifest.
+LEDGER = "holdout_ledger.jsonl"
 REAL_MARKET = "real"
 _CUT_SHORT = b" <- cut short by a crash, no opening"
 _LOCK_TIMEOUT_S = 30.0
@@ -129,12 +132,19 @@ class HoldoutLedger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def record(self, opening: Opening) -> Openings:
+    def record(self, opening: Opening, unrecorded: Iterable[Opening] = ()) -> Openings:
         """Write an opening down; to be called before the scores are computed.
 
         On return the line is on the disk. Writers wait for each other; nothing that stands in
         the file is changed. An opening of the same execution that is written down already, as by a
         run that was cut off afterwards, is not written again, and counts once.
+
+        Parameters
+        ----------
+        opening : Opening
+        unrecorded : iterable of Opening
+            Others that are known to have taken place, though not from the file: they are counted,
+            not written.
 
         Returns
         -------
@@ -150,15 +160,27 @@ class HoldoutLedger:
         TimeoutError
             If another writer holds the ledger for 30 seconds.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=_LOCK_TIMEOUT_S):
-            content = self._content()
-            before = self._openings_in(content)
+        with self._writing():
+            before = self._openings_in(self._content())
             others = [one for one in before if not _is_same_look(opening, one)]
-            if len(others) < len(before):
-                return _counted(opening, others)
-            append_line(self.path, asdict(opening), cut_short=_CUT_SHORT)
-        return _counted(opening, before)
+            if len(others) == len(before):
+                append_line(self.path, asdict(opening), cut_short=_CUT_SHORT)
+        return _counted(opening, [*others, *unrecorded])
+
+    def take_over(self, openings: Iterable[Opening]) -> int:
+        """Write down the openings of another ledger, each once; return how many were not known.
+
+        Raises
+        ------
+        ValueError, OSError, TimeoutError
+            As `record`.
+        """
+        with self._writing():
+            known = set(self._openings_in(self._content()))
+            new = [one for one in dict.fromkeys(openings) if one not in known]
+            for one in new:
+                append_line(self.path, asdict(one), cut_short=_CUT_SHORT)
+        return len(new)
 
     def recorded(self) -> list[Opening]:
         """Return all openings in the order in which they were recorded.
@@ -172,6 +194,12 @@ class HoldoutLedger:
         """
         return self._openings_in(self._content())
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=_LOCK_TIMEOUT_S):
+            yield
+
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""
 
@@ -182,7 +210,7 @@ class HoldoutLedger:
     def _opening(self, number: int, line: bytes) -> Opening:
         try:
             return _opening_of(json.loads(line.decode()))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{printable(str(self.path))}, line {number}: is no opening of a holdout "
                 f"({error}); restore the line from a copy of the file, as without "

@@ -1,7 +1,7 @@
 """Makes another manifest the live one: one trained elsewhere, or an earlier one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from selection.deployed_files import (
     refusals,
     verified_bytes,
 )
+from selection.holdout_ledger import LEDGER, HoldoutLedger
 from selection.live_manifest import (
     HISTORY,
     Kept,
@@ -28,6 +29,7 @@ from selection.live_manifest import (
 from selection.manifest import place_files
 from selection.plain_files import NotPlainError, read_plain
 from selection.signing import SigningError, check_signature, read_signature
+from selection.stored_predictions import copy_predictions, prediction_refusals
 from selection.strict_json import MOST_BYTES
 
 ARTIFACTS = "artifacts"
@@ -47,11 +49,14 @@ class Swapped:
     sha256 : str
     replaced_sha256 : str or None
         Of the one that was live before.
+    warnings : tuple of str
+        What is not as the manifest says, though trading live does not need it.
     """
 
     manifest: dict[str, Any]
     sha256: str
     replaced_sha256: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def promote(
@@ -60,7 +65,8 @@ def promote(
     """Take a manifest made elsewhere, with all its files and its signature, and make it live.
 
     Its bytes stay as they are, and so do its digest and its signature. Files are copied to where it
-    names them, beside the live manifest, before it takes the name.
+    names them, beside the live manifest, before it takes the name, and so are the openings of its
+    symbols' holdouts: what was seen there is not unseen here.
 
     Parameters
     ----------
@@ -75,27 +81,30 @@ def promote(
     Raises
     ------
     DeploymentError
-        If the manifest or a file is refused, it is live already, or it is of simulated data and the
-        live one of real data; nothing is replaced then.
+        If the manifest, a file or a ledger of holdouts is refused, it is live already, or it is of
+        simulated data and the live one of real data; nothing is replaced then.
     OSError
         If a file cannot be read or written.
     """
     content = manifest_bytes(source, public_key=public_key)
     manifest = parsed_manifest(source, content)
-    _check_all(source, source.parent, manifest)
+    _check_all(source, source.parent, manifest, predictions=True)
     _copy_models(source.parent, live.parent, manifest)
     signature = _signature(source, source.parent, content)
     came_from = printable(str(source.resolve()))
     planned = _planned(
         "promote", live, content, manifest, reason or f"Promoted from {came_from}", now_utc
     )
+    _take_openings(source.parent, live.parent, manifest)
     return _swapped(live, content, manifest, planned, signature, came_from)
 
 
 def roll_back(
     live: Path, to: str | None, *, reason: str | None, public_key: Path | None, now_utc: datetime
 ) -> Swapped:
-    """Make an earlier manifest live again, if all its files are still what it says.
+    """Make an earlier manifest live again, if its models' files are still what it says.
+
+    Out-of-fold predictions that are not are a warning: trading live needs none.
 
     Parameters
     ----------
@@ -122,7 +131,10 @@ def roll_back(
     was = live_sha256(live)
     back = f"Back from {was[:DIGITS_SHOWN]}" if was else "Back, as none was live"
     planned = _planned("rollback", live, content, manifest, reason or back, now_utc)
-    return _swapped(live, content, manifest, planned, _signature(name, live.parent, content), None)
+    signature = _signature(name, live.parent, content)
+    warnings = tuple(_refused(prediction_refusals, live.parent, manifest))
+    swapped = _swapped(live, content, manifest, planned, signature, None)
+    return replace(swapped, warnings=warnings)
 
 
 def earlier(
@@ -240,7 +252,7 @@ def _planned(
     if digest == was:
         raise DeploymentError(f"{live}: {digest[:DIGITS_SHOWN]} is live already")
     _check_replaceable(live, manifest)
-    _check_all(live, live.parent, manifest)
+    _check_all(live, live.parent, manifest, predictions=action == "promote")
     run_id = manifest.get("provenance", {}).get("run_id")
     return Deployment(
         time_utc=now_utc,
@@ -267,15 +279,36 @@ def _check_replaceable(live: Path, manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _check_all(name: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
-    lines = [
-        f"{name}: {line}"
+def _check_all(name: Path, folder: Path, manifest: Mapping[str, Any], *, predictions: bool) -> None:
+    lines = _refused(refusals, folder, manifest)
+    if predictions:
+        lines += _refused(prediction_refusals, folder, manifest)
+    if lines:
+        raise DeploymentError("\n".join(f"{name}: {line}" for line in lines))
+
+
+def _refused(
+    check: Callable[[Path, str, Mapping[str, Any]], list[str]],
+    folder: Path,
+    manifest: Mapping[str, Any],
+) -> list[str]:
+    return [
+        line
         for symbol, selection in manifest["selections"].items()
         if selection["selected_model"] is not None
-        for line in refusals(folder, symbol, selection)
+        for line in check(folder, symbol, selection)
     ]
-    if lines:
-        raise DeploymentError("\n".join(lines))
+
+
+def _take_openings(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
+    """Write down beside the live manifest how often its holdouts were opened where it was made."""
+    try:
+        recorded = HoldoutLedger(source / LEDGER).recorded()
+        openings = [one for one in recorded if one.symbol in manifest["selections"]]
+        if openings:
+            HoldoutLedger(target / LEDGER).take_over(openings)
+    except ValueError as error:
+        raise DeploymentError(str(error)) from error
 
 
 def _copy_models(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
@@ -294,6 +327,7 @@ def _copy_models(source: Path, target: Path, manifest: Mapping[str, Any]) -> Non
             _copy_model(source, place, symbol, selection)
         for line in refusals(target, symbol, selection):
             raise DeploymentError(f"{target}: {line}; remove {root} and promote again")
+        copy_predictions(source, target, symbol, selection)
 
 
 def _copy_model(source: Path, place: Path, symbol: str, selection: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from selection import ModelSelector
 from selection.certified import COUNCIL, as_judged
 from selection.deployed_files import artifact_root, open_model
 from selection.evidence import mean_interval
-from selection.holdout_ledger import HoldoutLedger, Opening, in_words
+from selection.holdout_ledger import LEDGER, HoldoutLedger, Opening, in_words
 from selection.manifest import store_artifacts
 from selection.metrics import (
     classification_metrics,
@@ -25,13 +25,13 @@ from selection.metrics import (
 )
 from selection.overlap import Overlaps
 from selection.selector import nothing_selected
+from selection.stored_predictions import PREDICTIONS, store_predictions
 from training.onnx_form import write_onnx
 from training.prepare import Prepared
 from training.result import Payoff, features_digest, window
 
 NO_HOLDOUT = "awaiting live data"
 SEALED = "sealed"
-LEDGER = "holdout_ledger.jsonl"
 INTERVAL_LEVEL = 0.95
 
 Result = Mapping[str, Any]
@@ -126,6 +126,7 @@ def deployable(
     prepared: Prepared,
     *,
     model_folder: Path,
+    predictions: Path,
     deploy_folder: Path,
     payoff: Payoff,
     look: Look | None,
@@ -138,8 +139,9 @@ def deployable(
     ----------
     selection, result : mapping
         With a ``selected_model``, and that model's training result.
-    model_folder, deploy_folder : Path
-        Where the deployed fit was saved, and the manifest's folder with the ledger of holdouts.
+    model_folder, predictions, deploy_folder : Path
+        Where the deployed fit was saved, the file of what was predicted out of fold, and the
+        manifest's folder with the ledger of holdouts.
     look : Look or None
         None leaves the holdout sealed.
 
@@ -151,8 +153,10 @@ def deployable(
     """
     symbol = result["symbol"]
     stored = _stored(selection, result, prepared, model_folder, deploy_folder)
+    model_name, stated = result["model_name"], result[PREDICTIONS]
+    entry = store_predictions(predictions, deploy_folder, symbol, model_name, stated)
     holdout = prepared.holdout
-    windows = {**result["windows"], "holdout": window(holdout.samples) if holdout else NO_HOLDOUT}
+    windows = {**result["windows"], **known_windows(prepared)}
     scores: dict[str, Any] | str = SEALED if holdout else NO_HOLDOUT
     if holdout and look:
         opening = _opening(result, windows["holdout"], look)
@@ -164,6 +168,7 @@ def deployable(
         }
     return {
         **stored,
+        PREDICTIONS: entry,
         "windows": windows,
         "test": _against_no_skill(result, "test_metrics", "test"),
         "out_of_fold": _against_no_skill(result, "out_of_fold", "out_of_fold"),
@@ -184,6 +189,23 @@ def _stored(
     stored = {**selection, "artifacts": artifacts}
     path = artifact_root(symbol, stored) / onnx["path"]
     return {**stored, "onnx": {**onnx, "path": path.as_posix()}}
+
+
+def known_windows(prepared: Prepared) -> dict[str, Any]:
+    """Return what holds for every model of a symbol, and for a symbol without one.
+
+    Returns
+    -------
+    dict
+        ``out_of_fold``: first and last decision time and number of the rows that fits predict which
+        have not seen them; ``holdout``: the same of the sealed rows, or that there are none.
+    """
+    split = prepared.split
+    predicted = split.development.take(slice(split.folds[0].block.start, len(split.development)))
+    return {
+        "out_of_fold": window(predicted),
+        "holdout": window(prepared.holdout.samples) if prepared.holdout else NO_HOLDOUT,
+    }
 
 
 def score_holdout(

@@ -1,7 +1,10 @@
-"""The out-of-fold predictions of one model, for the gate and for whoever wants to look."""
+"""The out-of-fold predictions of one model: for the gate, for a replay, and to be looked at."""
 
+import hashlib
 import io
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,13 +51,21 @@ def _rows(split: Split, trained: Trained, rows: BoolArray) -> OutOfFold:
 
 def write_predictions(
     path: Path, split: Split, trained: Trained, judged_from: np.datetime64 | None = None
-) -> None:
+) -> dict[str, Any]:
     """Write one row per predicted decision as Parquet, times in UTC.
 
     Columns: ``timestamp`` and ``label_end``, ``label``, ``block`` (from 1), ``p`` (as the gate
     reads it), ``p_calibrated`` (by earlier blocks; absent where nothing is calibrated) and
     ``base_rate``. Of a tuned model also ``judged``: whether the row may speak for it; only such
     rows are calibrated.
+
+    Returns
+    -------
+    dict
+        What is needed to know the file again, and which decisions are in sample: ``file`` (its
+        name), ``sha256``, ``bytes``, ``rows``, ``first_decision`` and ``last_decision`` (UTC) of
+        those that may speak for the model, None where none may, and ``development_end``: when the
+        last label was known that the deployed fit may have seen.
     """
     import polars as pl
 
@@ -79,6 +90,22 @@ def write_predictions(
             "base_rate": rows.base_rate_N,
         }
     )
-    content = io.BytesIO()
-    frame.write_parquet(content)
-    write_bytes_atomically(path, content.getvalue())
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    content = buffer.getvalue()
+    write_bytes_atomically(path, content)
+    judged_t0_N = rows.t0_N[judged_N]
+    return {
+        "file": path.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "rows": len(rows),
+        "first_decision": _utc(judged_t0_N[0]) if len(judged_t0_N) else None,
+        "last_decision": _utc(judged_t0_N[-1]) if len(judged_t0_N) else None,
+        "development_end": _utc(split.development.t1_N.max()),
+    }
+
+
+def _utc(moment: np.datetime64) -> datetime:
+    found: datetime = moment.astype("datetime64[us]").item()
+    return found.replace(tzinfo=UTC)

@@ -86,6 +86,7 @@ class TrainingResult:
     reliability: list[dict[str, Any]]
     no_skill: dict[str, Any]
     expectancy: dict[str, Any]
+    decision_threshold: float
     label_uniqueness: float
     sizes: dict[str, int]
     folds: list[dict[str, Any]]
@@ -150,6 +151,7 @@ def training_result(
         expectancy={
             name: _expectancy(development, p_traded_N, rows, payoff) for name, rows in parts.items()
         },
+        decision_threshold=payoff.threshold,
         label_uniqueness=mean_uniqueness(development),
         sizes=_sizes(development, trained),
         folds=_folds(split, trained),

@@ -111,7 +111,8 @@ def test_a_refused_symbol_is_for_people_to_look_at_and_says_so_of_every_model(re
 
 def test_a_refused_symbols_holdout_stays_sealed_and_is_not_in_the_ledger(certified, refused):
     assert refused["holdout"] == "sealed"
-    assert certified.record["symbols"]["GBPUSD"]["holdout_rows"] > 0
+    n_rows = certified.record["symbols"]["GBPUSD"]["holdout_rows"]
+    assert refused["windows"]["holdout"]["rows"] == n_rows > 0
     assert [line["symbol"] for line in ledger(certified.folder)] == ["EURUSD"]
 
 

@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import json
 import shutil
 import subprocess
@@ -121,6 +122,18 @@ def test_verifying_tells_every_symbol_and_the_exit_code_how_many_failed(runs, as
         assert verified.count(False) == n_refused
     (tmp_path / "live" / "deployment_manifest.json").write_text("{")
     assert ask("verify")[0] == 1
+
+
+def test_going_back_to_damaged_predictions_is_done_with_a_warning_on_them(runs, ask, tmp_path):
+    one, two = runs[0]
+    ask("promote", one)
+    ask("promote", two)
+    place = json.loads(one.read_text())["selections"]["EURUSD"]["predictions"]["path"]
+    (tmp_path / "live" / place).write_bytes(b"x")
+    code, said, err = ask("rollback")
+    assert (code, said["sha256"]) == (0, hashlib.sha256(one.read_bytes()).hexdigest())
+    assert said["notes"][0].startswith(f"EURUSD: {place} has 1 bytes")
+    assert "trading live does not need it" in " ".join(err.split())
 
 
 def test_a_difference_is_shown_between_any_two(runs, ask):

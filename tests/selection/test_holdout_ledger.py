@@ -82,6 +82,25 @@ def test_a_repeat_of_a_run_is_written_down_but_is_no_other_configuration(
     assert in_words(again) == "opened 2 times, by one configuration"
 
 
+def test_openings_of_another_ledger_are_taken_over_once_and_count(
+    ledger: HoldoutLedger, tmp_path: Path
+) -> None:
+    other = HoldoutLedger(tmp_path / "staging" / "holdout_ledger.jsonl")
+    made = [FIRST, opening(conf_digest="decaf")]
+    for one in made:
+        other.record(one)
+    assert ledger.take_over(other.recorded()) == 2
+    assert ledger.take_over(other.recorded()) == 0
+    assert ledger.recorded() == made
+    assert ledger.record(opening(conf_digest="tea")).n_configurations == 3
+
+
+def test_openings_known_from_elsewhere_are_counted_and_not_written(ledger: HoldoutLedger) -> None:
+    counted = ledger.record(FIRST, unrecorded=[opening(conf_digest="decaf", time_utc=NOON - DAY)])
+    assert counted == Openings(2, 2, NOON - DAY, NOON - DAY)
+    assert ledger.recorded() == [FIRST]
+
+
 def test_a_further_start_of_the_same_work_is_no_further_look(ledger: HoldoutLedger) -> None:
     before = ledger.record(opening())
     first = ledger.record(opening(execution="e1"))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from selection import DeployedModels, DeploymentError
+from selection import DeployedModels, DeploymentError, promotion
 from selection.deploy_history import live_sha256, read_history
+from selection.holdout_ledger import LEDGER, REAL_MARKET, HoldoutLedger, Opening
 from selection.live_manifest import kept_manifests
 from selection.manifest_diff import differences
 from selection.promotion import earlier, named, promote, roll_back
@@ -85,6 +86,40 @@ def test_a_promoted_manifest_is_live_with_its_bytes_and_its_files(copied, live):
     (told,) = read_history(live).deployments
     assert (told.action, told.reason, told.run_id) == ("promote", "passed review", "r1")
     assert told.source == str(copied.resolve())
+
+
+def test_the_openings_of_its_holdouts_go_along_each_once_before_it_is_live(
+    copied, live, monkeypatch
+):
+    def opened(symbol, conf):
+        times = {"start_utc": NOON, "end_utc": NOON + timedelta(days=90), "time_utc": NOON}
+        told = {"conf_digest": conf, "data_digest": "d", "run_id": None, "model": "Council"}
+        return Opening(symbol=symbol, market=REAL_MARKET, **times, **told)
+
+    here, there = (HoldoutLedger(path.parent / LEDGER) for path in (live, copied))
+    here.record(opened("EURUSD", "live"))
+    made = [opened(symbol, "staging") for symbol in ("EURUSD", "USDJPY", "AUDUSD")]
+    for one in made:
+        there.record(one)
+    known_when_live = []
+    really = promotion.put_live
+
+    def put_live(*given):
+        known_when_live.extend(here.recorded())
+        really(*given)
+
+    monkeypatch.setattr(promotion, "put_live", put_live)
+    promoted(copied, live)
+    assert here.recorded() == known_when_live == [opened("EURUSD", "live"), *made[:2]]
+    promoted(changed(copied, "other"), live, 1)
+    assert len(here.recorded()) == 3
+
+
+def test_a_ledger_that_cannot_be_read_stops_a_promotion(copied, live):
+    (copied.parent / LEDGER).write_text("no opening\n")
+    with pytest.raises(DeploymentError, match=r"holdout_ledger\.jsonl, line 1: is no opening of"):
+        promoted(copied, live)
+    assert not live.exists()
 
 
 def test_a_signature_goes_along_and_holds_after_every_change(copied, live, tmp_path):

@@ -3,6 +3,7 @@
 Axes: N rows.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import training.certify
@@ -20,14 +22,13 @@ from models.store import load_model
 from selection import ModelSelector
 from selection.deployed_files import open_model
 from selection.evidence import mean_interval
-from selection.holdout_ledger import REAL_MARKET, HoldoutLedger
+from selection.holdout_ledger import LEDGER, REAL_MARKET, HoldoutLedger
 from selection.json_safe import to_json_safe
 from selection.metrics import classification_metrics, expectancy_r, log_losses, no_skill_metrics
 from selection.overlap import Overlaps
 from tests.models.planted import HOUR, make_model, signal
 from tests.training.spies import task, train_task
 from training.certify import (
-    LEDGER,
     Definitions,
     Look,
     deployable,
@@ -35,9 +36,11 @@ from training.certify import (
     refused,
     score_holdout,
 )
+from training.predictions import write_predictions
 from training.prepare import Prepared
 from training.result import Payoff, training_result
 
+PREDICTED = "predicted.parquet"
 PAYOFF = Payoff(profit_atr=2.0, stop_atr=1.0, cost_atr=0.1, threshold=0.55)
 REFERENCE = ModelSelector(max_gap=0.2, min_accuracy=0.999, stability_threshold=0.05)
 
@@ -59,16 +62,18 @@ def divided(label_bars: int = 2) -> tuple[Split, Holdout]:
 def chosen_result(split: Split, folder: Path) -> dict[str, Any]:
     """Train the logistic regression and return its result."""
     work = task(split, folder, make_model("logistic"), calibrates=True)
+    trained = train_task(work)
     result = training_result(
         work,
-        train_task(work),
+        trained,
         payoff=PAYOFF,
         null_model=False,
         conf_digest="c0ffee",
         notes=(),
         now=datetime(2024, 5, 6, tzinfo=UTC),
     )
-    return dict(to_json_safe(result))
+    written = write_predictions(folder / PREDICTED, split, trained)
+    return {**to_json_safe(result), "predictions": to_json_safe(written)}
 
 
 Deploy = Callable[..., dict[str, Any]]
@@ -90,6 +95,7 @@ def deploy(tmp_path: Path) -> Deploy:
             result,
             prepared,
             model_folder=tmp_path / chosen["model_name"],
+            predictions=tmp_path / PREDICTED,
             deploy_folder=tmp_path / "deploy",
             payoff=PAYOFF,
             look=Look("d1gest", REAL_MARKET, "run 1") if opens_holdout else None,
@@ -203,6 +209,30 @@ def test_a_model_whose_onnx_form_answers_otherwise_is_not_deployed(
     with pytest.raises(ValueError, match=r"answers 0.* where the model answers 0.*at most; report"):
         deploy()
     assert not (tmp_path / "deploy").exists()
+
+
+def test_the_predictions_of_a_chosen_model_are_stored_with_the_end_of_what_it_has_learnt_from(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    entry, development = deploy()["predictions"], divided()[0].development
+    stored = tmp_path / "deploy" / entry["path"]
+    assert stored.read_bytes() == (tmp_path / PREDICTED).read_bytes()
+    assert hashlib.sha256(stored.read_bytes()).hexdigest() == entry["sha256"]
+    assert stored.stat().st_size == entry["bytes"]
+    times_N = pl.read_parquet(stored)["timestamp"]
+    assert len(times_N) == entry["rows"]
+    assert datetime.fromisoformat(entry["first_decision"]) == times_N[0]
+    assert datetime.fromisoformat(entry["last_decision"]) == times_N[-1]
+    end = development.t1_N.max().astype(object).replace(tzinfo=UTC)
+    assert datetime.fromisoformat(entry["development_end"]) == end > times_N[-1]
+
+
+def test_predictions_that_changed_before_they_were_stored_are_not_deployed(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    (tmp_path / PREDICTED).write_bytes(b"other")
+    with pytest.raises(ValueError, match="has changed since it was written; train again"):
+        deploy()
 
 
 def test_an_opening_is_on_record_with_what_identifies_it(deploy: Deploy, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Axes: N rows.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,38 @@ def test_the_file_holds_the_same_with_times_in_utc(calibrates: bool, tmp_path: P
     assert {*expected, "timestamp", "label_end", "block"} == set(frame.columns)
     for column, values_N in expected.items():
         assert np.array_equal(frame[column].to_numpy(), values_N)
+
+
+def test_what_is_said_of_the_file_tells_it_from_another_and_what_is_in_sample(
+    tmp_path: Path,
+) -> None:
+    split = walked(signal(200, seed=1, label_bars=3))
+    path = tmp_path / "one.parquet"
+    said = write_predictions(path, split, trained_on(split, tmp_path))
+    content, frame = path.read_bytes(), pl.read_parquet(path)
+    digest = hashlib.sha256(content).hexdigest()
+    assert (said["file"], said["sha256"], said["bytes"]) == (path.name, digest, len(content))
+    assert said["rows"] == len(frame)
+    assert said["first_decision"] == frame["timestamp"][0]
+    assert said["last_decision"] == frame["timestamp"][-1]
+    assert said["development_end"] == frame["label_end"].max()
+
+
+def test_of_a_tuned_model_the_first_decision_is_the_first_that_may_speak_for_it(
+    tmp_path: Path,
+) -> None:
+    split = walked(signal(200, seed=1, label_bars=3))
+    judged_from = split.development.t0_N[140]
+    trained = trained_on(split, tmp_path)
+    said = write_predictions(tmp_path / "one.parquet", split, trained, judged_from)
+    frame = pl.read_parquet(tmp_path / "one.parquet")
+    assert said["first_decision"] == frame.filter("judged")["timestamp"][0]
+    assert said["first_decision"] > frame["timestamp"][0]
+    assert (said["last_decision"], said["rows"]) == (frame["timestamp"][-1], len(frame))
+    later = write_predictions(
+        tmp_path / "none.parquet", split, trained, np.datetime64("2040-01-01")
+    )
+    assert later["first_decision"] is later["last_decision"] is None
 
 
 def test_the_file_of_a_model_with_a_missing_block_keeps_its_calibration_in_step(
