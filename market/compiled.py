@@ -4,7 +4,7 @@ One decorator, so that every kernel obeys the same rules.
 """
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -25,7 +25,7 @@ def compiled(kernel: Callable[P, R]) -> Callable[P, R]:
     A kernel may call only kernels of its own file, since the cache of a caller notices changes
     to that file alone.
     """
-    return cast(Callable[P, R], numba.njit(cache=True)(kernel))
+    return kept_on_disk(kernel)
 
 
 def vectorised(kernel: Callable[P, R]) -> Callable[P, R]:
@@ -33,4 +33,13 @@ def vectorised(kernel: Callable[P, R]) -> Callable[P, R]:
 
     Without the check of each divisor several numbers are divided at once.
     """
-    return cast(Callable[P, R], numba.njit(cache=True, error_model="numpy")(kernel))
+    return kept_on_disk(kernel, error_model="numpy")
+
+
+def kept_on_disk(kernel: Callable[P, R], **options: Any) -> Callable[P, R]:
+    """Compile a kernel and keep it, beside its file or in the user's cache; or compile it alone."""
+    try:
+        return cast(Callable[P, R], numba.njit(cache=True, **options)(kernel))
+    except RuntimeError:
+        # Neither place can be written to: it is compiled anew in each process.
+        return cast(Callable[P, R], numba.njit(**options)(kernel))

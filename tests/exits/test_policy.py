@@ -1,0 +1,80 @@
+"""Who decides exit parameters, and that exploring repeats."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exits.parameters import ATR, INDEX, PARAMETERS, ParameterError, defaults
+from exits.policy import Asked, Defaults, Exploring
+
+NOON = np.datetime64("2024-01-05T12:00", "us")
+
+
+def asked(symbol="EURUSD", number=0, hours=0, atr=0.5):
+    time = NOON + np.timedelta64(hours, "h")
+    return Asked(
+        symbol=symbol, number=number, bar=9, time=time, side=1, atr=atr, r=0.0, in_force_P=None
+    )
+
+
+def test_defaults_are_the_tables_with_the_atr_of_each_decision():
+    decided = Defaults({"stop_mult": 3.0}).decide([asked(atr=0.5), asked(atr=2.0)])
+    expected = defaults(np.array([0.5, 2.0]))
+    expected[:, INDEX["stop_mult"]] = 3.0
+    np.testing.assert_array_equal(decided.values_KP, expected)
+    assert decided.sources == ("defaults", "defaults")
+
+
+def test_what_is_drawn_hangs_on_the_decision_alone():
+    policy = Exploring(explore=0.3, seed=7)
+    many = [asked("A"), asked("B"), asked("A", number=1), asked("A", hours=1)]
+    together = policy.decide(many).values_KP
+    alone = [policy.decide([one]).values_KP[0] for one in many]
+    np.testing.assert_array_equal(together, alone)
+    assert len({row.tobytes() for row in together}) == 4
+    other = Exploring(explore=0.3, seed=8).decide(many).values_KP
+    assert not (other == together).all(axis=1).any()
+
+
+@given(explore=st.floats(0.01, 1.0), seed=st.integers(0, 99))
+def test_what_is_drawn_stays_within_reach_of_the_base_and_within_the_range(explore, seed):
+    drawn_P = Exploring(explore=explore, seed=seed).decide([asked(atr=2.0)]).values_KP[0]
+    for parameter, value in zip(PARAMETERS, drawn_P, strict=True):
+        if parameter.name == ATR:
+            assert 2.0 / (1 + explore) <= value <= 2.0 * (1 + explore)
+            continue
+        assert parameter.low <= value <= parameter.high
+        reach = explore * (parameter.high - parameter.low)
+        rounding = 1e-9
+        if parameter.kind == "integer":
+            reach, rounding = max(reach, 1.0), 0.5
+        assert abs(value - parameter.default) <= reach + rounding
+
+
+def test_full_exploration_reaches_both_ends_of_every_range():
+    policy = Exploring(explore=1.0, seed=1)
+    drawn_KP = policy.decide([asked(number=n) for n in range(300)]).values_KP
+    for p, parameter in enumerate(PARAMETERS[:-1]):
+        span = parameter.high - parameter.low
+        assert drawn_KP[:, p].min() <= parameter.low + 0.1 * span, parameter.name
+        assert drawn_KP[:, p].max() >= parameter.high - 0.1 * span, parameter.name
+
+
+def test_even_a_little_exploration_varies_every_parameter():
+    policy = Exploring(explore=0.05, seed=1)
+    drawn_KP = policy.decide([asked(number=n) for n in range(60)]).values_KP
+    spread_P = np.ptp(drawn_KP, axis=0)
+    fixed = [one.name for one, spread in zip(PARAMETERS, spread_P, strict=True) if spread == 0]
+    assert fixed == []
+
+
+@pytest.mark.parametrize("explore", [0.0, -0.1, 1.1, float("nan")])
+def test_exploration_is_a_share_of_the_range(explore):
+    with pytest.raises(ValueError, match=r"explore must be in \(0, 1\]"):
+        Exploring(explore=explore, seed=1)
+
+
+def test_a_parameter_that_is_none_is_refused_with_the_nearest_name():
+    with pytest.raises(ParameterError, match="did you mean stop_mult"):
+        Defaults({"stop_mul": 3.0})
