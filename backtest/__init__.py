@@ -1,0 +1,1 @@
+"""Trades the manifest on bars: replay, statistics, report."""
