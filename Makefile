@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke sweep ui test honesty sweeping bench guard chaos fuzz lint docs clean
+.PHONY: help setup train smoke sweep backtest ui test honesty sweeping replayspeed bench guard chaos fuzz lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -29,6 +29,9 @@ smoke: $(READY) ## One simulated symbol through everything in about ten seconds
 sweep: $(READY) ## Tune on the simulated market; your data: make sweep ARGS="data=bars data.dir=FOLDER"
 	$(BIN)/python -m pipelines.sweep $(ARGS)
 
+backtest: $(READY) ## Replay what was deployed; your data: make backtest ARGS="data=bars data.dir=FOLDER"
+	$(BIN)/python -m pipelines.backtest $(ARGS)
+
 ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: make ui PORT=5001)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db \
@@ -48,6 +51,10 @@ sweeping: $(READY) ## Sweep markets whose truth is known: what it gains, what it
 	$(BIN)/python -m benchmarks.sweeping noise --minutes 40 $(ARGS)
 	$(BIN)/python -m benchmarks.sweeping report
 
+replayspeed: $(READY) ## The replay beside backtesting.py and vectorbt: speed, and trade by trade
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m benchmarks.replay_speed $(ARGS)
+
 bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratios.json
 	$(BIN)/python -m benchmarks.ratios $(ARGS)
 
@@ -66,8 +73,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(READY) ## Write docs/features.md anew from the code
+docs: $(READY) ## Write the pages anew that are made from the code
 	$(BIN)/python -c 'from market.features.catalogue import markdown_page; print(markdown_page(), end="")' > docs/features.md
+	$(BIN)/python -c 'from exits.parameter_page import markdown_page; print(markdown_page(), end="")' > docs/exit_parameters.md
+	$(BIN)/python -m tests.exits.liveness
 
 clean: ## Remove the environment, results and MLflow store; deploy/ stays
 	rm -rf $(VENV) runs mlruns/artifacts mlruns/mlflow.db*

@@ -60,11 +60,14 @@ def root_values(conf: Mapping[str, Any], kinds: Mapping[str, Any], *, group: str
     return {key: typed(key, conf[key], kind) for key, kind in kinds.items()}
 
 
-def chosen(group: str, values: Any) -> Any:
-    """Return the object that a group's ``kind`` names; raises ConfigError as `built`."""
-    options = CHOICES[group]
+def chosen(group: str, values: Any, options: Mapping[str, type] | None = None) -> Any:
+    """Return the object that a group's ``kind`` names; raises ConfigError as `built`.
+
+    ``options`` are those of a group that not every command knows.
+    """
+    options = options or CHOICES[group]
     kind = values.get("kind") if isinstance(values, Mapping) else None
-    if kind not in options:
+    if not isinstance(kind, str) or kind not in options:
         raise ConfigError(
             f"{group}.kind: must be one of {', '.join(options)}, was {kind}; choose by {group}=..."
         )

@@ -8,12 +8,14 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,6 +40,13 @@ LENIENT = (
     "split.min_development_rows=50",
 )
 ONE_FOREST = ("~models.xgboost", "~models.mlp", "~models.lstm", "~null_models.logistic")
+# What backtests of this folder replay, and the files that they write.
+DEMO = ("data=demo", "data.n_bars=4000")
+REPLAY_FILES = {
+    *(f"{name}.parquet" for name in ("trades", "open_positions", "partials", "stop_moves")),
+    *(f"{name}.parquet" for name in ("decisions", "parameters", "equity")),
+    *("experiences.json", "summary.json", "report.html"),
+}
 # The council and a null model, and nothing to decide but whether there is signal.
 COUNCIL_ALONE = ("~models.random_forest", *ONE_FOREST)
 
@@ -224,3 +233,42 @@ def certified(market_files, tmp_path_factory):
     data = ("debug=smoke", "symbols=null", "data=bars", f"data.dir={market_files}")
     few = (*ONE_FOREST, "split.min_development_rows=50")
     return trained(folder, *data, *few, "tracking=sqlite", store)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Forests of EURUSD and GBPUSD with a holdout each, still sealed, and the run behind them."""
+    folder = tmp_path_factory.mktemp("forests")
+    kept = ("~models.council", "deploy.holdout=sealed", "training.decision_threshold=0.5")
+    return trained(folder, *TINY, *LENIENT, *ONE_FOREST, *DEMO, *kept)
+
+
+@pytest.fixture
+def manifest(run, tmp_path):
+    """A copy of the deploy folder: the manifest's path."""
+    shutil.copytree(run.folder / "deploy", tmp_path / "deploy")
+    return tmp_path / "deploy" / "manifest.json"
+
+
+@pytest.fixture
+def replays(tmp_path, capsys, manifest):
+    """Run backtest in this process; return exit code, summary, trades and what was printed."""
+
+    from pipelines.backtest import backtest
+
+    def run(*overrides, out="out"):
+        folder = tmp_path / out
+        places = (f"manifest={manifest}", f"output_dir={folder}")
+        trackers = (
+            () if any(one.startswith("tracking") for one in overrides) else ("tracking=none",)
+        )
+        given = (*DEMO, *places, *trackers, *overrides)
+        with lines_shown():
+            code = backtest(composed(*given, config_name="backtest"))
+        said = " ".join(capsys.readouterr().out.split())
+        if not (folder / "summary.json").exists():
+            return code, None, None, said
+        summary = json.loads((folder / "summary.json").read_text())
+        return code, summary, pl.read_parquet(folder / "trades.parquet"), said
+
+    return run

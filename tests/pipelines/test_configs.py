@@ -2,13 +2,22 @@ import inspect
 
 import pytest
 
+from backtest.costs import Account
+from pipelines.backtest_settings import (
+    EVALUATORS,
+    EXITS,
+    EntryChoice,
+    ReplayedBars,
+    backtest_settings,
+)
 from pipelines.settings import CHOICES, MODEL_SECTIONS, MODELS, SECTIONS, train_settings
 from selection.certified import CertifiedSelector
 from tests.pipelines.conftest import CONF, composed, write_bars
 
 PLACED = {"model": "model@models", "null_model": "null_model@null_models"}
-# Groups that train_all has not; see test_sweep_settings.
-OF_OTHERS = ("search", "sweep")
+# Groups that train_all has not; see test_sweep_settings and the end of this file.
+OF_BACKTEST = ("account", "evaluator", "exits")
+OF_OTHERS = ("search", "sweep", *OF_BACKTEST)
 # Options with a key that has no default.
 NEED_MORE = {("data", "bars"), ("data", "table"), ("tracking", "server")}
 OPTIONS = [
@@ -207,3 +216,37 @@ def test_a_symbol_named_twice_is_trained_once():
 
 def test_a_market_without_edge_reaches_the_simulation():
     assert train_settings(composed("data.edge=0.0")).source.edge == 0.0
+
+
+def replay_conf(*overrides):
+    return composed(*overrides, config_name="backtest")
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (path.parent.name, path.stem)
+        for group in OF_BACKTEST
+        for path in sorted(CONF.glob(f"{group}/*.yaml"))
+    ],
+)
+def test_every_option_of_a_replays_groups_builds_of_its_constructors_arguments(group, option):
+    conf = replay_conf(f"{group}={option}")
+    backtest_settings(conf)
+    kinds = {"account": {None: Account}, "exits": EXITS, "evaluator": EVALUATORS}[group]
+    kind = kinds[conf[group].get("kind")]
+    assert plain_keys(conf[group]) == keyword_names(kind)
+
+
+def test_a_replays_own_sections_are_their_constructors_arguments():
+    conf = replay_conf()
+    assert set(conf["entries"]) == keyword_names(EntryChoice)
+    assert set(conf["replay"]) == keyword_names(ReplayedBars)
+
+
+def test_by_default_a_replay_is_of_what_is_deployed_with_sealed_holdouts_and_default_exits():
+    settings = backtest_settings(replay_conf())
+    assert settings.entries.model == "selected"
+    assert not settings.period.opens_holdout
+    assert (settings.policy.name, settings.evaluator, settings.parameters) == ("defaults", None, {})
+    assert settings.account == Account()

@@ -16,7 +16,13 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("name", ["train_all", "sweep", "features", "data", "predict", "sync"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("train_all", "sweep", "features", "data", "predict", "sync"),
+        "backtest",
+    ],
+)
 @pytest.mark.parametrize("asked", [["--help"], ["--cfg", "job"]])
 def test_asking_imports_nothing_heavy_and_writes_nothing(name, asked, tmp_path):
     ended = subprocess.run(

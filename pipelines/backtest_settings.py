@@ -1,0 +1,205 @@
+"""From a composed configuration of backtest to typed, checked objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from backtest.costs import Account, Costs, ExitSettings
+from backtest.period import Period
+from exits.conditions import session_close
+from exits.evaluator import ExitEvaluator
+from exits.policy import Defaults, ExitPolicy, Exploring
+from market.bar_files import BarFiles
+from market.simulate import SimulatedMarket
+from market.table_files import TableFiles
+from pipelines.command import ConfigError, nearest
+from pipelines.deploy_settings import checked_public_key
+from pipelines.typed_conf import chosen, section, typed
+from tracking.tracker import Tracker
+
+SELECTED = "selected"
+EVENTS = "events"
+GROUPS = ("data", "costs", "account", "exits", "evaluator", "tracking")
+SECTIONS = ("entries", "replay")
+SCALARS: dict[str, Any] = {
+    "name": str,
+    "manifest": str,
+    "public_key": str | None,
+    "symbols": list[str] | None,
+    "seed": int,
+    "trials": int,
+    "output_dir": str | None,
+}
+
+
+class EntryChoice:
+    """Whose entries are traded."""
+
+    def __init__(self, *, model: str, run: str | None) -> None:
+        if not model.strip():
+            raise ValueError("model must be selected, events or a model's name, was empty")
+        if run is not None and model in (SELECTED, EVENTS):
+            raise ValueError(f"run goes with a model's name; entries.model={model} needs none")
+        self.model = model
+        self.run = None if run is None else Path(run)
+
+
+class ReplayedBars:
+    """Which bars are replayed."""
+
+    def __init__(
+        self, *, holdout: Literal["sealed", "open"], start: str | None, end: str | None
+    ) -> None:
+        first, last = _day("start", start), _day("end", end)
+        if first is not None and last is not None and first >= last:
+            raise ValueError(f"end must be later than start, {start}, was {end}")
+        self.period = Period(first, last, opens_holdout=holdout == "open")
+
+
+class FixedExits:
+    """The 132 parameters at their defaults, as set, or varied."""
+
+    def __init__(
+        self,
+        *,
+        explore: float,
+        parameters: dict[str, float],
+        tick_size: dict[str, float],
+        tick_atr: float,
+        minutes_per_bar: float | None,
+        min_share: float,
+        friday_late_hour: int,
+        sessions: list[str],
+    ) -> None:
+        if not 0 <= explore <= 1:
+            raise ValueError(f"explore must be from 0 to 1, was {explore}")
+        for symbol, size in tick_size.items():
+            if not size > 0:
+                raise ValueError(f"tick_size.{symbol} must be above 0, was {size}")
+        for close in sessions:
+            try:
+                session_close(close)
+            except ValueError as error:
+                raise ValueError(f"sessions.{close}: {error}") from error
+        Defaults(parameters)
+        self.explore, self.parameters, self.tick_size = explore, parameters, tick_size
+        self.settings = ExitSettings(
+            tick_atr=tick_atr,
+            minutes_per_bar=minutes_per_bar,
+            min_share=min_share,
+            friday_late_hour=friday_late_hour,
+            sessions=tuple(sessions),
+        )
+
+    def policy(self, seed: int) -> ExitPolicy:
+        """Return who decides the parameters."""
+        if self.explore:
+            return Exploring(explore=self.explore, seed=seed, parameters=self.parameters)
+        return Defaults(self.parameters)
+
+
+class NoEvaluator:
+    """Exits by the 132 parameters alone."""
+
+
+EXITS: dict[str, type] = {"defaults": FixedExits}
+EVALUATORS: dict[str, type] = {"none": NoEvaluator, "points": ExitEvaluator}
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestSettings:
+    """What `pipelines.backtest` is told; ``symbols`` None takes all of the manifest."""
+
+    name: str
+    manifest: Path
+    public_key: Path | None
+    source: SimulatedMarket | BarFiles
+    symbols: list[str] | None
+    seed: int
+    trials: int
+    entries: EntryChoice
+    period: Period
+    costs: Costs
+    account: Account
+    exits: ExitSettings
+    policy: ExitPolicy
+    parameters: Mapping[str, float]
+    tick_size: Mapping[str, float]
+    evaluator: ExitEvaluator | None
+    tracker: Tracker
+    output_dir: Path | None
+
+
+def backtest_settings(conf: Mapping[str, Any]) -> BacktestSettings:
+    """Check a composed configuration of backtest; raises ConfigError with one line."""
+    values = _values(conf)
+    entries: EntryChoice = section("entries", conf["entries"], EntryChoice)
+    period: Period = section("replay", conf["replay"], ReplayedBars).period
+    if period.opens_holdout and entries.model not in (SELECTED, EVENTS):
+        raise ConfigError(
+            f"replay.holdout=open: {entries.model} is not deployed, and has said nothing of a "
+            f"holdout; it goes with entries.model={SELECTED} or {EVENTS}"
+        )
+    exits: FixedExits = chosen("exits", conf["exits"], EXITS)
+    evaluator = chosen("evaluator", conf["evaluator"], EVALUATORS)
+    return BacktestSettings(
+        name=values["name"],
+        manifest=Path(values["manifest"]),
+        public_key=checked_public_key(values["public_key"]),
+        symbols=values["symbols"],
+        seed=values["seed"],
+        trials=values["trials"],
+        entries=entries,
+        period=period,
+        costs=section("costs", conf["costs"], Costs),
+        account=section("account", conf["account"], Account),
+        exits=exits.settings,
+        policy=exits.policy(values["seed"]),
+        parameters=exits.parameters,
+        tick_size=exits.tick_size,
+        evaluator=evaluator if isinstance(evaluator, ExitEvaluator) else None,
+        tracker=chosen("tracking", conf["tracking"]),
+        output_dir=None if values["output_dir"] is None else Path(values["output_dir"]),
+        # Last: whatever else is wrong is said before a folder is looked at.
+        source=_source(conf["data"]),
+    )
+
+
+def _values(conf: Mapping[str, Any]) -> dict[str, Any]:
+    known = {*SCALARS, *GROUPS, *SECTIONS}
+    for key in conf:
+        if key not in known:
+            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
+    for key in sorted(known):
+        if key not in conf:
+            raise ConfigError(f"{key} is missing; see --help")
+    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    for key, least in (("seed", 0), ("trials", 1)):
+        if values[key] < least:
+            raise ConfigError(f"{key} must be at least {least}, was {values[key]}")
+    if values["symbols"] == []:
+        raise ConfigError("symbols: is empty; name at least one, or null for all")
+    if values["output_dir"] is not None and not values["output_dir"].strip():
+        raise ConfigError("output_dir must name a folder, or be null, was empty")
+    return values
+
+
+def _source(values: Any) -> SimulatedMarket | BarFiles:
+    source = chosen("data", values)
+    if isinstance(source, TableFiles):
+        raise ConfigError("data=table holds no bars to replay; use data=bars or data=demo")
+    found: SimulatedMarket | BarFiles = source
+    return found
+
+
+def _day(name: str, text: str | None) -> np.datetime64 | None:
+    if text is None:
+        return None
+    try:
+        return np.datetime64(date.fromisoformat(text), "us")
+    except ValueError:
+        raise ValueError(f"{name} must be a day such as 2020-01-31, was {text!r}") from None
