@@ -8,7 +8,6 @@ Axes: T bars, N rows, F features, K values.
 """
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,14 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import yaml
 
+from benchmarks.fixed_work import lagged, ranked, scanned, standardised
 from benchmarks.training.nets import Standardised, module, slices, tensors, train
 from benchmarks.training.trees import forest, mean_one, xgboost_parameters
 from benchmarks.training.work import Fit
-from market.bars import FloatArray
 from market.samples import Samples
 from market.splits import Split, WalkForward, early_stopping_tail
 from models.base import Model
@@ -36,6 +34,7 @@ HOUR = np.timedelta64(3_600_000_000, "us")
 N_BARS, N_ROWS, N_FEATURES = 8_000, 600, 57
 WALK_FORWARD_ROWS = 300
 N_SYMBOLS, N_OUT_OF_FOLD = 100, 400
+N_REPLAYED = 30_000
 # Small enough that each path takes some hundredths of a second.
 FOREST, XGBOOST, MLP, LSTM = (
     {"n_estimators": 25},
@@ -60,9 +59,9 @@ def table_of_events() -> HotPath:
     bars, made = _bars(), _definitions()
 
     def baseline() -> None:
-        found_T = _scanned(bars.close_T, 60)
+        found_T = scanned(bars.close_T, 60)
         for back in range(1, N_FEATURES):
-            found_T = _standardised(found_T, back)
+            found_T = standardised(found_T, back)
 
     return HotPath(lambda: build_event_table(bars, **made), baseline)
 
@@ -79,9 +78,9 @@ def labels() -> HotPath:
             made["labels"].label(bars, atr_T, bar_N, direction_N)
 
     def baseline() -> None:
-        _scanned(bars.close_T, 60)
+        scanned(bars.close_T, 60)
         for back in range(1, 5):
-            _ranked(bars.close_T[back:])
+            ranked(bars.close_T[back:])
 
     return HotPath(ours, baseline)
 
@@ -108,8 +107,24 @@ def evidence() -> HotPath:
     ]
     return HotPath(
         lambda: [evidence(one) for one in symbols],
-        lambda: [_lagged(one.p_N) for one in symbols],
+        lambda: [lagged(one.p_N) for one in symbols],
     )
+
+
+def replay() -> HotPath:
+    """Stop and target, then all rules at their defaults, from bars to tables of trades."""
+    from benchmarks.replay.cases import case, walk
+    from benchmarks.replay.contenders import assay_all_rules, assay_plain
+
+    one = case("hot path", walk(N_REPLAYED))
+    calls = [make(one).call for make in (assay_plain, assay_all_rules)]
+
+    def baseline() -> None:
+        scanned(one.bars.close_T, 60)
+        for back in range(1, 10):
+            standardised(one.bars.close_T, back)
+
+    return HotPath(lambda: [call() for call in calls], baseline)
 
 
 def mlp_fit() -> HotPath:
@@ -208,6 +223,7 @@ HOT_PATHS: Mapping[str, Callable[[], HotPath]] = {
     "table_of_events": table_of_events,
     "labels": labels,
     "evidence": evidence,
+    "replay": replay,
     "mlp_fit": mlp_fit,
     "lstm_fit": lstm_fit,
     "mlp_walk_forward": mlp_walk_forward,
@@ -351,48 +367,3 @@ def _result() -> dict[str, Any]:
         "path": Path("models") / "EURUSD",
         "warnings": ["a sentence of some length about something that was met"] * 5,
     }
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _scanned(close_T: FloatArray, n_back: int) -> FloatArray:
-    """Return a figure of each bar and those before it: loops, branches, square roots."""
-    found_T = np.zeros(len(close_T))
-    for t in range(n_back, len(close_T)):
-        high, low, total = close_T[t], close_T[t], 0.0
-        for k in range(1, n_back):
-            value = close_T[t - k]
-            total += math.sqrt(abs(value - close_T[t]))
-            if value > high:
-                high = value
-            elif value < low:
-                low = value
-        found_T[t] = total / (high - low + 1e-9)
-    return found_T
-
-
-def _standardised(value_T: FloatArray, back: int) -> FloatArray:
-    """Return a column made from another by whole-array steps, some of them new in memory."""
-    sums_T = np.cumsum(value_T)
-    mean_T = (sums_T[back:] - sums_T[:-back]) / back
-    spread_T = np.sqrt(np.abs(value_T[back:] - mean_T)) + 1.0
-    return np.concatenate([value_T[:back], np.where(spread_T > 2, mean_T, mean_T / spread_T)])
-
-
-def _ranked(value_T: FloatArray) -> FloatArray:
-    """Return a figure of each value by its place among all: sorting and searching."""
-    edges = np.unique(np.concatenate([value_T, value_T + 0.5]))
-    sums = np.cumsum(edges)
-    first_T = np.searchsorted(edges, value_T)
-    ranks_T = np.searchsorted(np.sort(value_T), edges, side="right")
-    found_T: FloatArray = sums[first_T] / np.maximum(ranks_T[first_T], 1)
-    return found_T
-
-
-def _lagged(value_K: FloatArray) -> float:
-    """Return a figure that takes sorting, sums and many small products."""
-    order_K = np.argsort(value_K)
-    sums_K = np.cumsum(value_K[order_K])
-    found = float(sums_K[np.searchsorted(sums_K, value_K)[:5] - 1].sum())
-    for lag in range(1, 40):
-        found += float(value_K[lag:] @ value_K[:-lag])
-    return found + float(np.log(value_K).mean())
