@@ -29,6 +29,7 @@ from pipelines.backtest_settings import BacktestSettings
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigError
 from pipelines.console import console
 from pipelines.run_digest import DIGEST_CHARS, RUNS, digest, without_places
+from pipelines.run_folder import held
 from pipelines.writable import writable_folder
 from selection import DeployedModels
 from selection.deployed_files import DeploymentError
@@ -66,7 +67,7 @@ class BacktestRun:
             for line in self.found.failed.values():
                 _log.error("%s", line)
             return NOTHING_TRAINED
-        with self._tracked() as end:
+        with held(self.folder), self._tracked() as end:
             self._record_looks()
             told = self._told(self._replayed())
             end |= records_of.ended(told, self._written(told))

@@ -112,14 +112,7 @@ def opened(folder: Path, identity: str, *, resume: bool) -> Iterator[RunFolder]:
     OSError
         If it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Held by the system for this process alone: it ends with it, however that ends.
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(_in_use(folder)) from None
-    try:
+    with held(folder):
         _clear(folder)
         before = _execution(folder)
         if not resume:
@@ -128,6 +121,28 @@ def opened(folder: Path, identity: str, *, resume: bool) -> Iterator[RunFolder]:
         execution = _started(before if goes_on else None, identity)
         write_json_atomically(folder / EXECUTION, asdict(execution))
         yield RunFolder(folder, execution, before)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other commands out of an output folder, made where it is missing.
+
+    Raises
+    ------
+    ConfigError
+        If another one works in it.
+    OSError
+        If it cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Held by the system for this process alone: it ends with it, however that ends.
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(_in_use(folder)) from None
+    try:
+        yield
     finally:
         lock.release()
 

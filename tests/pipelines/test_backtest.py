@@ -16,6 +16,7 @@ from pipelines.backtest import with_new_keys
 from pipelines.backtest_display import NOTHING_DEPLOYED
 from pipelines.backtest_settings import backtest_settings
 from pipelines.command import ConfigError
+from pipelines.run_folder import held
 from selection.holdout_ledger import HoldoutLedger
 from selection.promotion import promote
 from tests.pipelines.conftest import (
@@ -50,7 +51,7 @@ def test_the_deployed_models_are_traded_at_their_threshold_by_what_was_said_out_
 ):
     code, summary, trades, said = replays()
     assert code == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == REPLAY_FILES
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == REPLAY_FILES
     assert len(trades) == summary["statistics"]["trades"]["n_trades"] > 10
     assert (trades["confidence"] >= 0.5).all()
     for symbol in ("EURUSD", "GBPUSD"):
@@ -265,7 +266,7 @@ def test_a_replay_that_is_cut_off_leaves_no_summary_of_another_beside_its_tables
     monkeypatch.setattr(pipelines.backtest_run, "write_report", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         replays("++exits.parameters.stop_mult=5.0")
-    left = {path.name for path in (tmp_path / "out").iterdir()}
+    left = {path.name for path in (tmp_path / "out").glob("[!.]*")}
     assert left == REPLAY_FILES - {"summary.json", "report.html"}
 
 
@@ -290,6 +291,11 @@ def test_a_model_that_nobody_deployed_is_marked_wherever_its_figures_stand(repla
     assert all("not deployed" in one["model"] for one in summary["symbols"].values())
     with pytest.raises(ConfigError, match=r"entries\.model: LogisticRegresion was not trained in"):
         replays("entries.model=LogisticRegresion", trained, out="none")
+
+
+def test_two_replays_do_not_write_to_one_folder_at_once(replays, tmp_path):
+    with held(tmp_path / "out"), pytest.raises(ConfigError, match="another run is at work in"):
+        replays()
 
 
 def test_parameters_that_are_set_change_the_trades(replays):
