@@ -3,7 +3,6 @@
 Axes: K decisions, P the 132 parameters, N trades.
 """
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -15,7 +14,6 @@ import polars as pl
 from exits.account_past import AccountPast, account_past
 from exits.closed_trade import ClosedTrade
 from exits.market_state import MarketStates
-from exits.parameters import NAMES
 from market.bars import FloatArray
 
 _SIGNIFICANT: Final = 9
@@ -190,21 +188,3 @@ def significant(x_KP: FloatArray) -> FloatArray:
     scale_KP = 10.0 ** (_SIGNIFICANT - 1 - magnitude_KP)
     rounded_KP: FloatArray = np.round(x_KP * scale_KP) / scale_KP
     return rounded_KP
-
-
-def parameters_of_decisions(record: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-    """Return the parameters before and from each decision of a record on, shape (K, 132) each.
-
-    Their order is that of the record's ``exit_params_used``; columns are put into the table's.
-
-    Raises
-    ------
-    KeyError
-        If the record holds other parameters than the table.
-    """
-    items = json.loads(record["decision_history"])
-    place = {name: p for p, name in enumerate(record["exit_params_used"])}
-    order = [place[name] for name in NAMES]
-    previous_KP = np.array([item["previous"] for item in items], np.float64)
-    decided_KP = np.array([item["decided"] for item in items], np.float64)
-    return previous_KP[:, order], decided_KP[:, order]

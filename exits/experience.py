@@ -57,6 +57,8 @@ def experiences(
     costs: TradeCosts,
     daily_loss_limit: float,
     sessions: Sequence[str],
+    simulated: bool = False,
+    policy_learnt_until: np.datetime64 | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one record per closed trade, in the order of closing: all at once would be much memory.
 
@@ -71,6 +73,11 @@ def experiences(
         Share of equity, as the replay's account had it.
     sessions : sequence of str
         When sessions close, as the replay was told.
+    simulated : bool
+        Whether the bars are of a simulated market.
+    policy_learnt_until : datetime64 or None
+        Last exit of a trade that the policy has learnt from, UTC: what is learnt from its trades
+        has seen them too.
 
     Raises
     ------
@@ -80,6 +87,9 @@ def experiences(
     trades = replay.trades.to_dicts()
     if not trades:
         return
+    learnt_until = None
+    if policy_learnt_until is not None and not np.isnat(policy_learnt_until):
+        learnt_until = f"{policy_learnt_until.astype('datetime64[us]')}+00:00"
     if lacking := sorted({trade["symbol"] for trade in trades} - set(bars)):
         raise ValueError(f"{lacking[0]}: was traded, but its bars are not given")
     symbols = {trade["symbol"] for trade in trades}
@@ -101,7 +111,8 @@ def experiences(
             daily_loss_limit=daily_loss_limit,
             costs=costs,
         )
-        yield _record(closed, decisions, partials.get(key, []), moves.get(key, []))
+        record = _record(closed, decisions, partials.get(key, []), moves.get(key, []))
+        yield {**record, "simulated": simulated, "policy_learnt_until": learnt_until}
 
 
 def _path(row: dict[str, Any], bars: Bars, partials: list[dict[str, Any]]) -> TradePath:

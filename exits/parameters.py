@@ -23,7 +23,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -32,8 +31,19 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 AtrBounds = tuple[float | FloatArray, float | FloatArray]
 Kind = Literal["real", "integer", "flag", "decision", "forecast"]
+Patience = Literal["losses", "profits", "targets", "time", ""]
 
 ATR = "current_atr"
+# Decisions that act at once, above 0.7; other decisions are permissions.
+IMMEDIATE: frozenset[str] = frozenset(
+    {
+        "should_exit_now",
+        "should_take_partial_1",
+        "should_take_partial_2",
+        "should_take_partial_3",
+        "should_exit_dead_trade",
+    }
+)
 # What older records call some of them.
 ALIASES: dict[str, str] = {
     "underwater_timeout_minutes": "underwater_max_bars",
@@ -54,7 +64,9 @@ class ParameterError(ValueError):
 class ExitParameter:
     """One row of the table: the closed range [low, high], the default, and what it does.
 
-    Of `current_atr` low, high and default are NaN.
+    Of `current_atr` low, high and default are NaN. ``patience`` says what it is patient or
+    impatient with, and ``patient`` which end of the range holds a trade longer; both are empty
+    where neither end does.
     """
 
     name: str
@@ -63,15 +75,9 @@ class ExitParameter:
     high: float
     default: float
     kind: Kind
+    patience: Patience
+    patient: Literal["low", "high", ""]
     does: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedParameters:
-    """What a record held: all 132 values, and the names that it left to the defaults."""
-
-    values_P: FloatArray
-    missing: tuple[str, ...]
 
 
 def _table() -> tuple[ExitParameter, ...]:
@@ -92,7 +98,6 @@ _LOW_P = np.array([parameter.low for parameter in PARAMETERS])
 _HIGH_P = np.array([parameter.high for parameter in PARAMETERS])
 _DEFAULT_P = np.array([parameter.default for parameter in PARAMETERS])
 _INTEGERS = np.flatnonzero([parameter.kind == "integer" for parameter in PARAMETERS])
-_ALL_OF = itemgetter(*NAMES)
 
 
 def defaults(atr: float | FloatArray) -> FloatArray:
@@ -169,46 +174,6 @@ def _bounds(x_KP: FloatArray, what: str, atr_bounds: AtrBounds) -> tuple[FloatAr
     low_KP, high_KP = np.tile(_LOW_P, (len(x_KP), 1)), np.tile(_HIGH_P, (len(x_KP), 1))
     low_KP[:, _ATR], high_KP[:, _ATR] = low_K, high_K
     return low_KP, high_KP
-
-
-def from_record(record: Mapping[str, Any], *, atr: float) -> RecordedParameters:
-    """Read the parameters of a record, under their names or older ones.
-
-    Values outside the table's ranges are kept as they were: `normalize` clips them.
-
-    Parameters
-    ----------
-    record : mapping
-        Any of the 132; true and false count as 1 and 0.
-    atr : float
-        Stands in for `current_atr` where the record has none.
-
-    Raises
-    ------
-    ParameterError
-        If a name is unknown or given twice, or a value is no finite number.
-    """
-    if len(record) == N_PARAMETERS and record.keys() == INDEX.keys():
-        return RecordedParameters(_numbers(NAMES, _ALL_OF(record)), ())
-    known: dict[str, Any] = {}
-    for name, value in record.items():
-        official = official_name(name)
-        if official in known:
-            raise ParameterError(f"{official} is given twice, once as {name}")
-        known[official] = value
-    missing = tuple(name for name in NAMES if name not in known)
-    # Only where it is asked for: a record that holds `current_atr` may have no other ATR.
-    values_P = defaults(atr if ATR in missing else 1.0)
-    places = [INDEX[name] for name in known]
-    values_P[places] = _numbers(tuple(known), tuple(known.values()))
-    return RecordedParameters(values_P, missing)
-
-
-def _numbers(names: tuple[str, ...], values: tuple[Any, ...]) -> FloatArray:
-    for name, value in zip(names, values, strict=True):
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ParameterError(f"{name} must be a finite number, was {value!r}")
-    return np.array(values, np.float64)
 
 
 def override(values: FloatArray, given: Mapping[str, float]) -> FloatArray:

@@ -1,24 +1,16 @@
-"""Who decides the exit parameters: the same for every trade, or varied to learn from.
+"""Who decides the exit parameters: what is asked, what is answered, and the same for every trade.
 
 Axes: K decisions, P the 132 parameters.
 """
 
-import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from exits.parameters import (
-    INDEX,
-    PARAMETERS,
-    ExitParameter,
-    defaults,
-    denormalize,
-    normalize,
-    override,
-)
+from exits.parameters import INDEX, defaults, override
 from market.bars import FloatArray
 
 ATR_P = INDEX["current_atr"]
@@ -45,6 +37,10 @@ class Asked:
         How the trade stands; 0 at the entry.
     in_force_P : float64 array, shape (132,), or None
         Parameters until now; None at the entry.
+    confidence : float
+        The entry model's, at the signal.
+    state_F : float64 array, shape (208,), or None
+        What is known, by ``exits.feature_table``; for a policy that reads it alone.
     """
 
     symbol: str
@@ -55,6 +51,8 @@ class Asked:
     atr: float
     r: float
     in_force_P: FloatArray | None
+    confidence: float = math.nan
+    state_F: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +81,13 @@ class ExitPolicy(Protocol):
     fixed_P : float64 array, shape (132,), or None
         The parameters, where every decision is the same but for `current_atr`, the measured ATR;
         then nobody is asked.
+    reads_state : bool
+        Whether an asking must come with its `state_F`: it costs time to put together.
     """
 
     name: str
     fixed_P: FloatArray | None
+    reads_state: bool
 
     def decide(self, asked: Sequence[Asked]) -> Decided:
         """Return the parameters for each of the askings."""
@@ -108,6 +109,7 @@ class Defaults:
     """
 
     name = "defaults"
+    reads_state = False
 
     def __init__(self, parameters: Mapping[str, float] | None = None) -> None:
         self.fixed_P: FloatArray | None = override(defaults(1.0), parameters or {})
@@ -119,21 +121,18 @@ class Defaults:
         return Decided(values_KP, (self.name,) * len(asked))
 
 
-class Exploring:
-    """Parameters varied at every decision, so that trades differ in what they can teach.
+class HoldToBarrier:
+    """No exit parameters at all: a stop, a target and a limit of time, as labels are made.
 
-    Each is drawn evenly from its base, as a share of its range, plus and minus ``explore`` (of an
-    integer at least one step), and clipped to the range; `current_atr` from the measured ATR
-    divided and multiplied by 1 + ``explore``. What is drawn hangs on seed, symbol, time and number
-    of the decision alone: not on other symbols, and not on how many bars there are.
+    A replay then knows no other rule (docs/replay_rules.md). Records show the defaults, which
+    nothing has read.
 
     Parameters
     ----------
-    explore : float
-        In (0, 1].
-    seed : int
-    parameters : mapping
-        What the base has otherwise than the defaults.
+    profit_atr, stop_atr : float
+        Distance of target and stop from the entry, in ATR of the signal bar; positive.
+    max_bars : int
+        Closes after which the next open ends the trade, that of the entry bar included.
 
     Raises
     ------
@@ -141,39 +140,18 @@ class Exploring:
         If an argument is out of range.
     """
 
-    name = "exploration"
-    fixed_P: FloatArray | None = None
+    name = "hold_to_barrier"
+    reads_state = False
 
-    def __init__(
-        self, *, explore: float, seed: int, parameters: Mapping[str, float] | None = None
-    ) -> None:
-        if not 0.0 < explore <= 1.0:
-            raise ValueError(f"explore must be in (0, 1], was {explore}")
-        self.explore = explore
-        self.seed = seed
-        base_P = override(defaults(1.0), parameters or {})
-        self._unit_P = normalize(base_P[None], atr_bounds=(0.5, 2.0))[0]
-        self._reach_P = np.array([_reach(one, explore) for one in PARAMETERS])
+    def __init__(self, *, profit_atr: float, stop_atr: float, max_bars: int) -> None:
+        for name, value in (("profit_atr", profit_atr), ("stop_atr", stop_atr)):
+            if not 0.0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0, was {value}")
+        if max_bars < 1:
+            raise ValueError(f"max_bars must be at least 1, was {max_bars}")
+        self.profit_atr, self.stop_atr, self.max_bars = profit_atr, stop_atr, max_bars
+        self.fixed_P: FloatArray | None = defaults(1.0)
 
     def decide(self, asked: Sequence[Asked]) -> Decided:
-        """Return parameters drawn for each of the askings."""
-        unit_KP = np.array([self._drawn(one) for one in asked]).reshape(len(asked), -1)
-        values_KP = denormalize(unit_KP, atr_bounds=(0.5, 2.0))
-        ratio_K = (1.0 + self.explore) ** (2.0 * unit_KP[:, ATR_P] - 1.0)
-        values_KP[:, ATR_P] = [one.atr for one in asked] * ratio_K
-        return Decided(values_KP, (self.name,) * len(asked))
-
-    def _drawn(self, one: Asked) -> FloatArray:
-        place = f"{self.seed} {one.symbol} {one.time.astype(np.int64)} {one.number}".encode()
-        key = int.from_bytes(hashlib.sha256(place).digest()[:16])
-        draw_P = np.random.Generator(np.random.Philox(key=key)).random(len(self._unit_P))
-        unit_P: FloatArray = self._unit_P + self._reach_P * (2.0 * draw_P - 1.0)
-        unit_P[ATR_P] = draw_P[ATR_P]
-        return np.clip(unit_P, 0.0, 1.0)
-
-
-def _reach(parameter: ExitParameter, explore: float) -> float:
-    """Return how far a parameter is varied, as a share of its range."""
-    if parameter.kind != "integer":
-        return explore
-    return max(explore, 1.0 / (parameter.high - parameter.low))
+        """Return the defaults, with the ATR measured at each."""
+        return Decided(defaults(np.array([one.atr for one in asked])), (self.name,) * len(asked))

@@ -31,6 +31,10 @@ SETTINGS = np.dtype(
         *((name, "f8") for name in ("risk_per_trade", "max_open_risk", "daily_loss_limit")),
         ("recovery_drawdown", "f8"),
         ("evaluator", "i8"),  # whether it is asked
+        ("watched", "i8"),  # whether the policy reads the state of a decision
+        ("barrier", "i8"),  # whether stop, target and time are all the rules there are
+        *((name, "f8") for name in ("barrier_profit_atr", "barrier_stop_atr")),
+        ("barrier_bars", "i8"),
     ]
 )
 
@@ -68,12 +72,14 @@ POSITION = np.dtype(
         *((name, "f8") for name in ("quantity", "share", "equity_before", "drawdown_before")),
         *((name, "f8") for name in ("far_end", "signal_volume", "last_close")),
         *((name, "f8") for name in ("pnl", "costs", "closed_value")),  # in money, so far
+        *((name, "f8") for name in ("banked", "sold")),  # by partials: net profit, and quantity
         *((name, "i8") for name in ("against", "under_total", "regime_off", "pattern_failed")),
         *((name, "f8") for name in ("under_run", "fall", "fall_before")),
         *((name, "i8") for name in ("sideways", "outside", "sideways_bars")),
         *((name, "i8") for name in ("breakeven_bar", "trailing_bar")),
         ("trailing_from_r", "f8"),
         *((name, "i8") for name in ("n_moves", "last_move", "n_stop_moves")),
+        ("moved", "f8"),  # by how much the stop was moved in all, in price units
         *((name, "i8") for name in ("n_updates", "last_update", "n_partials", "n_rejected")),
         ("last_evaluator_bar", "i8"),
         ("taken", "i8", (3,)),

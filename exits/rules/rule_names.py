@@ -73,6 +73,7 @@ EXIT_RULES: tuple[tuple[str, int], ...] = (
     ("max_duration", TIME_LIMIT),
     ("max_hold", MAX_HOLD),
     ("evaluator_close", OTHER),
+    ("barrier_time", TIME_LIMIT),
 )
 (
     NONE,
@@ -112,12 +113,14 @@ EXIT_RULES: tuple[tuple[str, int], ...] = (
     MAX_DURATION,
     MAX_HOLD_RULE,
     EVALUATOR_CLOSE,
+    BARRIER_TIME,
 ) = range(len(EXIT_RULES))
 
 # What closes a position inside a bar or at an open, after the rules of the close.
 AT_STOP = len(EXIT_RULES)  # + kind of stop
 AT_TARGET = AT_STOP + len(STOP_KINDS)
 AT_PARTIAL = AT_TARGET + 1  # + number of the partial from 0; 3 is the evaluator's
+AT_BARRIER = AT_PARTIAL + 4
 CLOSINGS: tuple[tuple[str, int], ...] = (
     *EXIT_RULES,
     *((f"stop_{kind}", reason) for kind, reason in zip(STOP_KINDS, STOP_REASONS, strict=True)),
@@ -126,6 +129,7 @@ CLOSINGS: tuple[tuple[str, int], ...] = (
     ("partial_2", PARTIAL_EXIT),
     ("partial_3", PARTIAL_EXIT),
     ("evaluator", PARTIAL_EXIT),
+    ("barrier_target", TAKE_PROFIT),
 )
 
 # Why an entry that was asked for is dropped, in the order in which it is asked.

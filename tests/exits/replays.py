@@ -8,7 +8,9 @@ from backtest.costs import Account, Costs, ExitSettings
 from backtest.markets import Market
 from backtest.replay import replay
 from exits.experience import experiences
-from exits.policy import Exploring
+from exits.exploring import Exploring
+from exits.parameters import IMMEDIATE
+from exits.policy import Defaults
 
 COSTS = Costs(spread_atr=0.08, commission_atr=0.03, slippage_atr=0.02)
 ACCOUNT = Account()
@@ -50,8 +52,8 @@ def _quieter(bars, symbol):
     return dataclasses.replace(bars, symbol=symbol, volume_T=bars.volume_T + 5.0, **prices)
 
 
-def replayed(bars_by_symbol, seed):
-    """Trade random signals on these bars: cut off bars, and the signals before stay the same."""
+def markets_of(bars_by_symbol, seed):
+    """Return random signals on these bars: cut off bars, and the signals before stay the same."""
     markets = []
     for place, bars in enumerate(bars_by_symbol.values()):
         rng = np.random.default_rng([seed, place])
@@ -68,7 +70,13 @@ def replayed(bars_by_symbol, seed):
                 model="council",
             )
         )
-    policy = Exploring(explore=0.1, seed=seed, parameters=LASTING)
+    return markets
+
+
+def replayed(bars_by_symbol, seed):
+    """Trade random signals on these bars, parameters varied a little."""
+    policy = Exploring(explore=0.1, seed=seed, base=Defaults(LASTING), fixed=IMMEDIATE)
+    markets = markets_of(bars_by_symbol, seed)
     return replay(markets, policy, exits=EXITS, costs=COSTS, account=ACCOUNT)
 
 

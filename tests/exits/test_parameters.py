@@ -17,7 +17,6 @@ from exits.parameters import (
     ParameterError,
     defaults,
     denormalize,
-    from_record,
     normalize,
     override,
 )
@@ -115,48 +114,6 @@ def test_defaults_take_one_atr_or_one_per_row():
     assert np.isfinite(defaults(1.0)).all()
     with pytest.raises(ParameterError, match="current_atr must be positive"):
         defaults(0.0)
-
-
-def test_a_whole_record_is_read_as_it_is():
-    record = {name: place / 7 for place, name in enumerate(NAMES)}
-    shuffled = dict(sorted(record.items()))
-    read = from_record(shuffled, atr=9.0)
-    assert read.missing == ()
-    assert read.values_P.tolist() == list(record.values())
-
-
-def test_a_record_of_few_is_filled_from_the_defaults_and_says_what_it_lacked():
-    record = {"stop_mult": 4, "breakeven_after_partial": True, "runner_hold_criteria": 6.5}
-    read = from_record(record, atr=0.3)
-    expected = defaults(0.3)
-    for name, value in (("stop_mult", 4), ("breakeven_after_partial", 1)):
-        expected[INDEX[name]] = value
-    expected[INDEX["runner_hold_min_r"]] = 6.5
-    assert (read.values_P == expected).all()
-    assert len(read.missing) == 129
-    assert "current_atr" in read.missing
-    assert from_record({"current_atr": 0.7}, atr=np.nan).values_P[-1] == 0.7
-
-
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        ({"stop_mlt": 3.0}, "stop_mlt: unknown exit parameter, did you mean stop_mult?"),
-        ({"xyz": 3.0}, "xyz: unknown exit parameter; docs/exit_parameters.md lists all"),
-        ({"stop_mult": "3"}, "stop_mult must be a finite number, was '3'"),
-        ({"stop_mult": None}, "stop_mult must be a finite number, was None"),
-        ({"stop_mult": float("nan")}, "stop_mult must be a finite number, was nan"),
-        (
-            {"runner_hold_min_r": 5.0, "runner_hold_criteria": 6.0},
-            "runner_hold_min_r is given twice, once as runner_hold_criteria",
-        ),
-        ({name: float("inf") for name in NAMES}, "stop_mult must be a finite number, was inf"),
-    ],
-)
-def test_a_record_that_cannot_be_read_is_refused_in_one_line(record, said):
-    with pytest.raises(ParameterError) as refused:
-        from_record(record, atr=1.0)
-    assert str(refused.value) == said
 
 
 def test_overriding_sets_a_copy_in_every_row():

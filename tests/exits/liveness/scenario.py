@@ -85,6 +85,7 @@ class Told:
 
     name = "told"
     fixed_P = None
+    reads_state = False
 
     def __init__(
         self, parameters: Mapping[str, float], updates: Mapping[str, float], atr_share: float
