@@ -3,8 +3,6 @@
 Axes: T steps, N trades, H hours.
 """
 
-import io
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from backtest.drawing import INK, LOSS, SOFT, STYLE, WIN, sheet_of, svg
 from backtest.estimates import FloatArray
 from backtest.stats import TradeStatistics
 
@@ -19,37 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that occur nowhere else, and what the page knows them by.
-_INK, _WIN, _LOSS, _SOFT = "#010203", "#0072b2", "#d55e00", "#8a8b8c"
-_BY_PAGE = {
-    _INK: "currentColor",
-    _WIN: "var(--win)",
-    _LOSS: "var(--loss)",
-    _SOFT: "var(--soft)",
-}
-_STYLE: Any = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _SOFT,
-    "axes.labelcolor": _INK,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "text.color": _INK,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "text.usetex": False,
-    "text.parse_math": False,
-    # Letters stay letters: smaller, and a reader can select them.
-    "svg.fonttype": "none",
-    # Names within the file depend on its content alone.
-    "svg.hashsalt": "assay",
-}
-_NO_METADATA: Any = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-_WIDTH_IN = 9.0
 _MOST_POINTS = 800
 # More marks than that are drawn as pixels.
 _MOST_MARKS = 1500
@@ -70,47 +38,38 @@ def draw(
     import matplotlib
 
     figures: dict[str, str] = {}
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if equity.height:
-            figures["equity"] = _svg("equity", _draw_equity(equity))
+            figures["equity"] = svg("equity", _draw_equity(equity))
         if trades.height:
-            figures["r"] = _svg("r", _draw_r(trades["r_multiple"].to_numpy()))
-            figures["excursions"] = _svg("excursions", _draw_excursions(trades))
-            figures["hours"] = _svg("hours", _draw_hours(by_hour))
+            figures["r"] = svg("r", _draw_r(trades["r_multiple"].to_numpy()))
+            figures["excursions"] = svg("excursions", _draw_excursions(trades))
+            figures["hours"] = svg("hours", _draw_hours(by_hour))
     return figures
-
-
-def _sheet(height_in: float) -> "Figure":
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    sheet = Figure(figsize=(_WIDTH_IN, height_in), dpi=100)
-    FigureCanvasSVG(sheet)
-    return sheet
 
 
 def _draw_equity(equity: pl.DataFrame) -> "Figure":
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    sheet = _sheet(4.6)
+    sheet = sheet_of(4.6)
     above, below = sheet.add_axes((0.1, 0.4, 0.88, 0.56)), sheet.add_axes((0.1, 0.1, 0.88, 0.24))
     few = equity[_telling(equity["equity"].to_numpy())]
     time_T = few["time"].dt.replace_time_zone(None).to_numpy()
-    above.plot(time_T, few["equity"].to_numpy(), color=_WIN, linewidth=1.2)
-    above.axhline(equity["equity"][0], color=_SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
+    above.plot(time_T, few["equity"].to_numpy(), color=WIN, linewidth=1.2)
+    above.axhline(equity["equity"][0], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
     above.set(ylabel="equity")
     pattern = ",.0f" if few["equity"].abs().max() < _LONG else ".3g"
     above.yaxis.set_major_formatter(lambda value, _: f"{value:{pattern}}")
     falls = few["drawdown"].to_numpy() * -100
-    below.fill_between(time_T, falls, color=_LOSS, alpha=0.35, linewidth=0)
-    below.plot(time_T, falls, color=_LOSS, linewidth=0.8)
+    below.fill_between(time_T, falls, color=LOSS, alpha=0.35, linewidth=0)
+    below.plot(time_T, falls, color=LOSS, linewidth=0.8)
     below.set(ylabel="drawdown, %", ylim=(min(float(falls.min()) * 1.08, -0.1), 0))
     for axes in (above, below):
         locator: Any = AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.set_xlim(*_wide(time_T))
-        axes.grid(visible=True, axis="y", color=_SOFT, alpha=0.25, linewidth=0.6)
+        axes.grid(visible=True, axis="y", color=SOFT, alpha=0.25, linewidth=0.6)
     above.tick_params(labelbottom=False)
     above.xaxis.get_offset_text().set_visible(False)
     return sheet
@@ -137,7 +96,7 @@ def _wide(time_T: Any) -> tuple[Any, Any]:
 
 
 def _draw_r(r_N: FloatArray) -> "Figure":
-    sheet = _sheet(3.2)
+    sheet = sheet_of(3.2)
     axes = sheet.add_axes((0.1, 0.17, 0.88, 0.78))
     # At least from -1.5 R to 2 R; what lies beyond the frame stands in the outermost bins.
     low = np.floor(min(-1.5, float(np.quantile(r_N, 1 - _SHOWN))) / _BIN_R) * _BIN_R
@@ -149,10 +108,10 @@ def _draw_r(r_N: FloatArray) -> "Figure":
     lost, won = inside_N[r_N <= 0], inside_N[r_N > 0]
     n_lost, n_won = np.histogram(lost, edges)[0], np.histogram(won, edges)[0]
     at, broad = edges[:-1], width * 0.92
-    axes.bar(at, n_lost, broad, align="edge", color=_LOSS, alpha=0.75, label="losers", hatch="///")
-    axes.bar(at, n_won, broad, n_lost, align="edge", color=_WIN, label="winners")
+    axes.bar(at, n_lost, broad, align="edge", color=LOSS, alpha=0.75, label="losers", hatch="///")
+    axes.bar(at, n_won, broad, n_lost, align="edge", color=WIN, label="winners")
     mean = float(r_N.mean())
-    axes.axvline(mean, color=_INK, linewidth=1.2, linestyle="--", label=f"mean {mean:+.3f} R")
+    axes.axvline(mean, color=INK, linewidth=1.2, linestyle="--", label=f"mean {mean:+.3f} R")
     axes.set(xlabel="net result of a trade, R", ylabel="trades", xlim=(edges[0], edges[-1]))
     _whole_numbers(axes)
     axes.legend(frameon=False, loc="upper right")
@@ -160,12 +119,12 @@ def _draw_r(r_N: FloatArray) -> "Figure":
 
 
 def _draw_excursions(trades: pl.DataFrame) -> "Figure":
-    sheet = _sheet(4.4)
+    sheet = sheet_of(4.4)
     axes = sheet.add_axes((0.1, 0.12, 0.88, 0.84))
     against_N, for_N = -trades["mae_r"].to_numpy(), trades["mfe_r"].to_numpy()
     won_N = trades["pnl"].to_numpy() > 0
     many = trades.height > _MOST_MARKS
-    marks = ((won_N, "o", _WIN, "winners"), (~won_N, "x", _LOSS, "losers"))
+    marks = ((won_N, "o", WIN, "winners"), (~won_N, "x", LOSS, "losers"))
     for kept_N, marker, colour, name in marks:
         axes.scatter(
             against_N[kept_N],
@@ -180,7 +139,7 @@ def _draw_excursions(trades: pl.DataFrame) -> "Figure":
         )
     axes.set(xlim=_frame(against_N), ylim=_frame(for_N))
     axes.set(xlabel="maximum adverse excursion, R", ylabel="maximum favourable excursion, R")
-    axes.grid(visible=True, color=_SOFT, alpha=0.25, linewidth=0.6)
+    axes.grid(visible=True, color=SOFT, alpha=0.25, linewidth=0.6)
     legend = axes.legend(frameon=False, loc="upper right")
     for handle in legend.legend_handles:
         if handle is not None:
@@ -194,19 +153,19 @@ def _frame(value_N: FloatArray) -> tuple[float, float]:
 
 
 def _draw_hours(by_hour: Mapping[str, TradeStatistics]) -> "Figure":
-    sheet = _sheet(3.6)
+    sheet = sheet_of(3.6)
     above, below = sheet.add_axes((0.1, 0.46, 0.88, 0.5)), sheet.add_axes((0.1, 0.13, 0.88, 0.25))
     for hour, one in by_hour.items():
         mean = one.expectancy_r
         if mean.low is not None and mean.high is not None:
-            above.vlines(int(hour), mean.low, mean.high, color=_WIN, linewidth=2)
-        full = "none" if mean.low is None else _WIN
-        above.plot(int(hour), mean.value or 0.0, "o", color=_WIN, markerfacecolor=full)
-    above.axhline(0, color=_INK, linewidth=0.8)
+            above.vlines(int(hour), mean.low, mean.high, color=WIN, linewidth=2)
+        full = "none" if mean.low is None else WIN
+        above.plot(int(hour), mean.value or 0.0, "o", color=WIN, markerfacecolor=full)
+    above.axhline(0, color=INK, linewidth=0.8)
     above.set(ylabel="expectancy, R", xlim=(-0.6, 23.6), xticks=range(24))
     above.tick_params(labelbottom=False)
     hours, counts = [int(hour) for hour in by_hour], [one.n_trades for one in by_hour.values()]
-    below.bar(hours, counts, color=_SOFT)
+    below.bar(hours, counts, color=SOFT)
     below.set(ylabel="trades", xlabel="hour of entry, UTC", xlim=(-0.6, 23.6), xticks=range(24))
     _whole_numbers(below)
     return sheet
@@ -217,19 +176,3 @@ def _whole_numbers(axes: "Axes") -> None:
 
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-
-
-def _svg(name: str, sheet: "Figure") -> str:
-    """Return a figure as an SVG element, its ids its own and its colours those of the page."""
-    file = io.StringIO()
-    sheet.savefig(file, format="svg", dpi=160, metadata=_NO_METADATA)
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    # Wide as the page; the view box keeps the proportions.
-    text = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", text)
-    text = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", text)
-    text = text.replace("'DejaVu Sans'", "sans-serif")
-    for colour, variable in _BY_PAGE.items():
-        text = text.replace(colour, variable)
-    return text.replace("<svg", '<svg aria-hidden="true"', 1)

@@ -8,7 +8,7 @@ from typing import Any
 from exits.rules.compiled import rule
 from exits.rules.numbers import peak_in_r, recovering, rounded
 from exits.rules.partials import final_target, partial_share, target_price
-from exits.rules.rule_names import AT_PARTIAL, AT_STOP, AT_TARGET
+from exits.rules.rule_names import AT_BARRIER, AT_PARTIAL, AT_STOP, AT_TARGET
 from exits.rules.stops import resting_stop
 
 
@@ -119,6 +119,8 @@ def take_partial(
     row.share = min(share, left)
     row.quantity = s.quantity * row.share
     row.pnl = net
+    s.sold += row.quantity
+    s.banked += net
     row.r = net / (row.quantity * s.risk)
     if s.share <= 0.0:
         log_trade(s, AT_PARTIAL + which, t, at_open, symbol, account, logs)
@@ -158,23 +160,26 @@ def fill_inside(
     long = s.side > 0.0
     worst = bar.low if long else bar.high
     best = bar.high if long else bar.low
-    stop = resting_stop(p, s)
+    stop = s.stop if settings.barrier else resting_stop(p, s)
     if s.side * (worst - stop) <= 0.0:
         raw = min(bar.open, stop) if long else max(bar.open, stop)
         take_in(s, raw)
         closed_by = AT_STOP + s.stop_kind
         close_position(s, raw, True, closed_by, t, False, symbol, account, settings, logs)
         return
-    # As it was known when the bar opened: bars of another length may have ended within this one.
-    final = final_target(p, s, recovering(p, logs.drawdown[s.step], settings))
-    _fill_targets(p, s, bar.open, best, worst, final, t, symbol, account, settings, logs)
-    if not s.open:
-        return
+    final, closed_by = s.entry + s.side * settings.barrier_profit_atr * s.atr, AT_BARRIER
+    if not settings.barrier:
+        # As it was known when the bar opened: bars of another length may have ended within it.
+        recovery = recovering(p, logs.drawdown[s.step], settings)
+        final, closed_by = final_target(p, s, recovery), AT_TARGET
+        _fill_targets(p, s, bar.open, best, worst, final, t, symbol, account, settings, logs)
+        if not s.open:
+            return
     take_in(s, worst)
     if s.side * (best - final) >= 0.0:
         raw = max(bar.open, final) if long else min(bar.open, final)
         take_in(s, raw)
-        close_position(s, raw, False, AT_TARGET, t, False, symbol, account, settings, logs)
+        close_position(s, raw, False, closed_by, t, False, symbol, account, settings, logs)
     else:
         take_in(s, best)
 

@@ -27,7 +27,7 @@ _REASONS = [EXIT_REASONS[reason] for _, reason in CLOSINGS]
 _PARTIALS = ["partial_1", "partial_2", "partial_3", "evaluator"]
 
 
-class _Times:
+class Times:
     """Opening and closing times of the bars of all symbols."""
 
     def __init__(self, markets: Sequence[Market], closes: Sequence[TimeArray]) -> None:
@@ -38,9 +38,11 @@ class _Times:
         self._closes = np.concatenate([empty, *closes])
 
     def opens(self, symbol_K: Any, bar_K: Any) -> TimeArray:
+        """Return when bars begin."""
         return np.asarray(self._opens[self._first[symbol_K] + bar_K])
 
     def closes(self, symbol_K: Any, bar_K: Any) -> TimeArray:
+        """Return when bars are complete."""
         return np.asarray(self._closes[self._first[symbol_K] + bar_K])
 
 
@@ -58,7 +60,7 @@ def replayed_of(
 ) -> Replayed:
     """Return what the loop has logged; trades that never filled are in none of it."""
     run = logs.run[0]
-    times = _Times(markets, closes)
+    times = Times(markets, closes)
     closed = logs.trades[: run["n_trades"]]
     still_open = _open_rows(positions, markets)
     decisions = logs.decisions[: run["n_decisions"]]
@@ -70,7 +72,7 @@ def replayed_of(
 
     def trades(rows: Any) -> pl.DataFrame:
         source = _text(sources, source_of_trade[rows["trade"]])
-        return _trades(rows, markets, times, source)
+        return trade_frame(rows, markets, times, source)
 
     opened = trades(still_open).with_columns(
         pl.lit(None, dtype=TRADES[name]).alias(name)
@@ -90,7 +92,10 @@ def replayed_of(
     )
 
 
-def _trades(rows: Any, markets: Sequence[Market], times: _Times, source: pl.Series) -> pl.DataFrame:
+def trade_frame(
+    rows: Any, markets: Sequence[Market], times: Times, source: pl.Series
+) -> pl.DataFrame:
+    """Return trades that the loop has logged; ``source`` is who decided each at its entry."""
     symbol = rows["symbol"]
     at_open = rows["exit_at_open"] == 1
     at_risk = rows["quantity"] * rows["risk"]
@@ -147,7 +152,7 @@ def _open_rows(positions: Any, markets: Sequence[Market]) -> Any:
     return rows
 
 
-def _partials(rows: Any, times: _Times) -> pl.DataFrame:
+def _partials(rows: Any, times: Times) -> pl.DataFrame:
     symbol, bar = rows["symbol"], rows["bar"]
     at_open = rows["at_open"] == 1
     same = {name: rows[name] for name in ("bar", "price", "share", "quantity", "pnl", "r")}
@@ -159,7 +164,7 @@ def _partials(rows: Any, times: _Times) -> pl.DataFrame:
     return _frame({**same, **columns}, PARTIALS)
 
 
-def _stop_moves(rows: Any, times: _Times) -> pl.DataFrame:
+def _stop_moves(rows: Any, times: Times) -> pl.DataFrame:
     columns = {
         "trade_id": rows["trade"],
         "bar": rows["bar"],
@@ -173,7 +178,7 @@ def _stop_moves(rows: Any, times: _Times) -> pl.DataFrame:
     return _frame(columns, STOP_MOVES)
 
 
-def _decisions(rows: Any, times: _Times, sources: Sequence[str]) -> pl.DataFrame:
+def _decisions(rows: Any, times: Times, sources: Sequence[str]) -> pl.DataFrame:
     order = np.argsort(rows["symbol"], kind="stable")
     before = np.full(len(rows), -1, np.int64)
     same_symbol = rows["symbol"][order[1:]] == rows["symbol"][order[:-1]]

@@ -33,6 +33,13 @@ DECISION: Final = np.dtype(
         *((name, "f8") for name in ("r", "atr", "current_atr")),
     ]
 )
+# A symbol that asks for parameters, in the order of `exits.policy.Asked`.
+ASKING: Final = np.dtype(
+    [
+        *((name, "i8") for name in ("symbol", "number", "bar", "side")),
+        *((name, "f8") for name in ("atr", "r", "confidence")),
+    ]
+)
 # How far the loop has come; `asking` is set between a step's asking and its answers.
 RUN: Final = np.dtype(
     [
@@ -51,7 +58,7 @@ class World(NamedTuple):
 
     ``wants`` (n_rows, bool): the model asks for an entry at this bar. ``parameters`` (n_symbols,):
     those in force. ``answers`` (n_symbols, int64): which set of parameters those are, for the log.
-    ``blank`` (1,): a position that is none.
+    ``blank`` (1,): a position that is none. ``state``: `backtest.decision_state.State`.
     """
 
     rows: Any
@@ -65,6 +72,7 @@ class World(NamedTuple):
     settings: Any
     now: Any
     evaluator: Any
+    state: Any
 
 
 class Steps(NamedTuple):
@@ -86,7 +94,8 @@ class Logs(NamedTuple):
     """Where the loop writes.
 
     ``equity``, ``drawdown`` and ``n_open`` (n_steps,) are the account at the end of each step;
-    ``asked`` (n_symbols,) holds the symbols that ask, in order.
+    ``asked`` (n_symbols,) holds the symbols that ask, in order, and ``asking`` (n_symbols,) what
+    they ask with.
     """
 
     run: Any
@@ -99,3 +108,4 @@ class Logs(NamedTuple):
     n_open: Any
     skipped: Any
     asked: Any
+    asking: Any

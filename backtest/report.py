@@ -8,6 +8,9 @@ from typing import Any, Final
 import polars as pl
 
 from backtest import figures
+from backtest.comparison import Comparison
+from backtest.comparison_words import difference_rows, policy_rows, unpaired, verdicts
+from backtest.effect_figures import draw_effects
 from backtest.estimates import FEWEST_BLOCKS, FEWEST_TRADES, Estimate
 from backtest.headline import (
     MISSING,
@@ -19,6 +22,7 @@ from backtest.headline import (
 )
 from backtest.replayed import Replayed
 from backtest.stats import Statistics, TradeStatistics
+from exits.effects import Effect
 from selection.atomic import write_bytes_atomically
 
 Plain = str | int | float | bool | None
@@ -33,6 +37,15 @@ _TABLES: Final = {
 }
 # Of a drawn interval, in the units of its own picture.
 _WHISKER_WIDTH = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedPart:
+    """One form of a comparison: its heading, how it was made, and what it found."""
+
+    title: str
+    note: str
+    comparison: Comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +79,12 @@ class ReportContext:
         symbol.
     warnings
         What else a reader must know first.
+    compared
+        Policies side by side; the verdicts are those of the first.
+    falls
+        How many decisions a rung of the ladder could not make, by cause.
+    effects
+        What was moved most from the defaults.
     """
 
     title: str
@@ -81,6 +100,9 @@ class ReportContext:
     chosen_by_hand: Sequence[str] = ()
     holdout_openings: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    compared: Sequence[ComparedPart] = ()
+    falls: Mapping[str, int] = field(default_factory=dict)
+    effects: Sequence[Effect] = ()
 
 
 def write_report(
@@ -109,6 +131,7 @@ def render(replayed: Replayed, statistics: Statistics, context: ReportContext) -
         lstrip_blocks=True,
     )
     drawn = figures.draw(replayed.trades, replayed.equity, statistics.groups["hour"])
+    effects = draw_effects(context.effects)
     return environment.get_template("report.html.jinja").render(
         context=context,
         statistics=statistics,
@@ -117,8 +140,12 @@ def render(replayed: Replayed, statistics: Statistics, context: ReportContext) -
         rows=headline(statistics),
         warnings=warnings_of(statistics, context),
         # Drawn here, of numbers: nothing in them comes from outside.
-        figures={name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704
+        figures={name: Markup(svg) for name, svg in (drawn | effects).items()},  # noqa: S704
         tables=_tables(statistics),
+        compared=[_compared(one) for one in context.compared],
+        verdicts=verdicts(context.compared[0].comparison) if context.compared else [],
+        effects=[{"name": state, "words": state} for state in effects],
+        sources=_sources(statistics),
         settings={
             heading: {name: _plain(value) for name, value in values.items()}
             for heading, values in context.settings.items()
@@ -128,6 +155,39 @@ def render(replayed: Replayed, statistics: Statistics, context: ReportContext) -
         fewest_blocks=FEWEST_BLOCKS,
         n_bars=replayed.n_bars,
     )
+
+
+def _compared(part: ComparedPart) -> dict[str, Any]:
+    one = part.comparison
+    return {
+        "title": part.title,
+        "note": part.note,
+        "policies": policy_rows(one),
+        "differences": difference_rows(one),
+        "unpaired": unpaired(one),
+        "method": f"{one.confidence:.0%} intervals: {one.n_resamples:,} draws of {one.n_blocks} "
+        f"blocks of a {one.block} of entry, the same ones for all",
+    }
+
+
+def _sources(statistics: Statistics) -> list[dict[str, str]]:
+    """Return who decided how often, and what came of the trades that it has entered."""
+    n_decisions = sum(statistics.decisions.values())
+    trades = statistics.groups["prediction_source"]
+    lines = []
+    for source, n in statistics.decisions.items():
+        one = trades.get(source)
+        lines.append(
+            {
+                "name": source,
+                "decisions": f"{n:,}",
+                "share": f"{n / n_decisions:.1%}",
+                "trades": "0" if one is None else f"{one.n_trades:,}",
+                "pnl": MISSING if one is None else f"{one.pnl:+,.2f}",
+                "total_r": MISSING if one is None else f"{one.total_r:+,.1f}",
+            }
+        )
+    return lines
 
 
 def warnings_of(statistics: Statistics, context: ReportContext) -> list[str]:

@@ -6,6 +6,7 @@ Axes: K decisions, P exit parameters.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,7 @@ class ScenarioPolicy:
     """The scenario's policy as the replay asks for it."""
 
     name = "scenario"
+    reads_state = False
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -48,11 +50,10 @@ def evaluator() -> ExitEvaluator:
     return ExitEvaluator(**{name: value for name, value in conf.items() if name != "kind"})
 
 
-def replayed(scenario: Scenario, n_bars: Sequence[int] | None = None) -> Replayed:
-    """Replay the scenario, each symbol's bars cut to so many where that is said."""
-    s = scenario.settings
+def markets_of(scenario: Scenario, n_bars: Sequence[int] | None = None) -> list[Market]:
+    """Return the markets of a scenario, each symbol's bars cut to so many where that is said."""
     cuts = n_bars or [len(market.bars) for market in scenario.markets]
-    markets = [
+    return [
         Market(
             symbol=market.bars.symbol,
             bars=market.bars.until(n),
@@ -63,28 +64,37 @@ def replayed(scenario: Scenario, n_bars: Sequence[int] | None = None) -> Replaye
         )
         for market, n in zip(scenario.markets, cuts, strict=True)
     ]
-    return replay(
-        markets,
-        ScenarioPolicy(scenario),
-        exits=ExitSettings(
+
+
+def settings_of(scenario: Scenario) -> dict[str, Any]:
+    """Return what a replay of a scenario is told beside its markets and its policy."""
+    s = scenario.settings
+    return {
+        "exits": ExitSettings(
             tick_atr=s.tick_atr,
             minutes_per_bar=s.minutes_per_bar,
             min_share=s.min_share,
             friday_late_hour=s.friday_late_hour,
             sessions=s.sessions,
         ),
-        costs=Costs(
+        "costs": Costs(
             spread_atr=s.spread_atr, commission_atr=s.commission_atr, slippage_atr=s.slippage_atr
         ),
-        account=Account(
+        "account": Account(
             equity=s.equity,
             risk_per_trade=s.risk_per_trade,
             max_open_risk=s.max_open_risk,
             daily_loss_limit=s.daily_loss_limit,
             recovery_drawdown=s.recovery_drawdown,
         ),
-        evaluator=evaluator() if s.evaluator else None,
-    )
+        "evaluator": evaluator() if s.evaluator else None,
+    }
+
+
+def replayed(scenario: Scenario, n_bars: Sequence[int] | None = None) -> Replayed:
+    """Replay the scenario, each symbol's bars cut to so many where that is said."""
+    markets = markets_of(scenario, n_bars)
+    return replay(markets, ScenarioPolicy(scenario), **settings_of(scenario))
 
 
 def assert_agree(scenario: Scenario) -> SlowReplay:

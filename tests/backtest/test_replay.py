@@ -8,8 +8,9 @@ import pytest
 from backtest.costs import Account, Costs, ExitSettings
 from backtest.markets import Market
 from backtest.replay import replay
+from exits.exploring import Exploring
 from exits.parameters import ATR, INDEX, NAMES, defaults
-from exits.policy import Decided, Defaults, Exploring
+from exits.policy import Decided, Defaults
 from market.bars import Bars
 from tests.backtest.comparison import replayed as compared
 from tests.backtest.strategies import drawn
@@ -153,7 +154,7 @@ def test_an_entry_at_the_last_bar_is_in_no_list():
 class Steps:
     """Other parameters at every asking."""
 
-    name, fixed_P = "steps", None
+    name, fixed_P, reads_state = "steps", None, False
 
     def decide(self, asked):
         rows = defaults(np.array([one.atr for one in asked]))
