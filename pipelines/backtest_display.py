@@ -1,22 +1,27 @@
 """What a person sees of a replay: how far it is, and what came of it."""
 
-import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from backtest.comparison_words import difference_rows, policy_rows, unpaired
 from backtest.estimates import Estimate
 from backtest.headline import in_words, interval_in_words, reading
+from backtest.report import ComparedPart
 from backtest.stats import TradeStatistics
-from pipelines.backtest_records import Told, recovery_in_words, seen_in_words
+from pipelines.backtest_files import EXPERIENCES
+from pipelines.backtest_records import (
+    Told,
+    compared_in_words,
+    experiences_in_words,
+    falls_in_words,
+    recovery_in_words,
+    seen_in_words,
+)
 
-# A shorter replay is over before anybody has looked.
-SHOWN_AFTER_S = 2.0
 NOTHING_DEPLOYED = (
     "Nothing was traded: the manifest deploys no model. entries.model=events trades every event, "
     "to see what exits alone come to"
@@ -25,48 +30,50 @@ NOTHING_DEPLOYED = (
 NOTHING_REPLAYED = "Nothing was traded: no symbol that has a model could be replayed"
 
 
-class ReplayProgress:
-    """Shows how much of the bars is done, where that takes long and a terminal is watched."""
-
-    def __init__(self, console: Console) -> None:
-        self._since_s = time.monotonic()
-        self._is_shown = console.is_interactive
-        parts = (TextColumn("replaying"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
-        self._progress = Progress(*parts, TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._progress.add_task("", total=1.0)
-        self._began = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._began:
-            self._progress.stop()
-
-    def update(self, done: int, total: int) -> None:
-        """Take note that so many of all steps are done."""
-        late = time.monotonic() - self._since_s > SHOWN_AFTER_S
-        if self._is_shown and late and not self._began:
-            self._progress.start()
-            self._began = True
-        self._progress.update(self._task, completed=done / max(total, 1))
-
-
 def show(console: Console, told: Told, folder: str) -> None:
     """Print the table of a replay, what is to be known beside it, and where its files are."""
+    for part in () if told.compared is None else told.compared.parts:
+        console.print(_compared(part))
+    for line in compared_in_words(told):
+        console.print(line, markup=False, soft_wrap=True)
     if told.found.entries:
         console.print(_table(told))
     for line, style in _remarks(told):
         console.print(line, style=style, markup=False, soft_wrap=True)
+    if told.found.entries:
+        learnable = f"{experiences_in_words(told)}: {Path(folder) / EXPERIENCES}"
+        console.print(f"to learn  {learnable}", markup=False, soft_wrap=True)
     console.print(f"results   {folder}", markup=False, soft_wrap=True)
     if told.settings.tracker.failure:
         failure = f"tracking  {told.settings.tracker.failure}"
         console.print(failure, markup=False, soft_wrap=True)
+
+
+def _compared(part: ComparedPart) -> Table:
+    one = part.comparison
+    table = Table(
+        title=part.title,
+        caption=" ".join(
+            [
+                part.note,
+                f"Second line: {one.confidence:.0%} interval; differences are of the same signals.",
+                *(f"{words[0].upper()}{words[1:]}." for words in unpaired(one)),
+            ]
+        ),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.title_justify = table.caption_justify = "left"
+    table.add_column("policy", no_wrap=True)
+    for heading in ("trades", "R per trade", "in ATR", "won", "bars"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for rows in (policy_rows(one), difference_rows(one)):
+        for row in rows:
+            name = f"... less {row.against}" if row.against else row.name
+            r = f"{row.r}\n{row.r_interval}" if row.r_interval else row.r
+            table.add_row(name, row.trades, r, row.atr, row.won, row.bars)
+        table.add_section()
+    return table
 
 
 def _table(told: Told) -> Table:
@@ -110,6 +117,17 @@ def _two_lines(estimate: Estimate, pattern: str, ends: str) -> str:
     return in_words(estimate, pattern) + (f"\n{interval}" if interval else "")
 
 
+def _by_source(told: Told) -> Iterator[tuple[str, str]]:
+    """Yield what came of the trades of each source, where there is more than one."""
+    by_source = told.statistics.groups["prediction_source"]
+    if len(by_source) > 1:
+        listed = (
+            f"{source} {one.pnl:+,.0f} ({one.total_r:+,.1f} R, {one.n_trades:,} trades)"
+            for source, one in by_source.items()
+        )
+        yield f"profit by who decided at the entry: {', '.join(listed)}", ""
+
+
 def _remarks(told: Told) -> Iterator[tuple[str, str]]:
     """Yield what must not be overlooked."""
     found, statistics = told.found, told.statistics
@@ -127,6 +145,9 @@ def _remarks(told: Told) -> Iterator[tuple[str, str]]:
         n = sum(sources.values())
         shares = ", ".join(f"{source} {count / n:.0%}" for source, count in sources.items())
         yield f"exit parameters by: {shares} of {n:,} decisions", ""
+        yield from _by_source(told)
+    for line in falls_in_words(told):
+        yield line, "yellow"
     dropped = {name: n for name, n in statistics.skipped.items() if n}
     if dropped:
         listed = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in dropped.items())
@@ -134,6 +155,8 @@ def _remarks(told: Told) -> Iterator[tuple[str, str]]:
     for symbol, one in told.shown.items():
         style = "red" if one.openings.n_configurations > 1 else "yellow"
         yield f"{symbol}: its holdout was {one.in_words}", style
+    for symbol, reason in found.not_later.items():
+        yield f"{symbol}: not traded: {reason}", "yellow"
     for symbol, reason in found.untraded.items():
         yield f"{symbol}: not traded, no model is deployed: {reason}", ""
     for line in found.failed.values():

@@ -23,6 +23,7 @@ from market.simulate import SimulatedMarket
 from market.source import source_digest
 from pipelines.backtest_settings import EVENTS, SELECTED, BacktestSettings
 from pipelines.command import ConfigError, nearest
+from pipelines.later_bars import why_not_later
 from pipelines.readings import gravest_warning
 from pipelines.run_digest import RUNS
 from selection import DeployedModels
@@ -43,6 +44,8 @@ class Found:
         Why a symbol is left out that could have been replayed: nothing is deployed.
     failed : dict of str to str
         One sentence for each of the others.
+    not_later : dict of str to str
+        Why a symbol is left out that has no bar later than what exits have learnt from.
     digests : dict of str to str
         What identifies the bars of each symbol that was read.
     by_hand : list of str
@@ -55,6 +58,7 @@ class Found:
     untraded: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    not_later: dict[str, str] = field(default_factory=dict)
     by_hand: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -70,6 +74,9 @@ def find_entries(settings: BacktestSettings, deployed: DeployedModels) -> Found:
             continue
         try:
             bars = _bars(settings, symbol, done)
+            if why := why_not_later(settings, symbol, selection, bars):
+                done.not_later[symbol] = why
+                continue
             found = find(symbol, bars)
             remarks = list(_remarks(settings, selection, found.market))
         except (DataError, DeploymentError) as error:
@@ -109,7 +116,7 @@ def _day(time: np.datetime64) -> str:
 
 def _tick_size(settings: BacktestSettings, market: Market) -> float | None:
     """Return a symbol's tick, if one is given; refuse what no price of its bars could move by."""
-    size = settings.tick_size.get(market.symbol)
+    size = settings.exits.tick_size.get(market.symbol)
     low, high = float(market.bars.low_T.min()), float(market.bars.high_T.max())
     if size is not None and not np.spacing(high) <= size < low:
         raise ConfigError(
@@ -164,7 +171,7 @@ def _symbols(settings: BacktestSettings, deployed: DeployedModels) -> list[str]:
     known = list(deployed.manifest["selections"])
     for key, named in (
         ("symbols: ", settings.symbols or []),
-        ("exits.tick_size.", list(settings.tick_size)),
+        ("exits.tick_size.", list(settings.exits.tick_size)),
     ):
         for symbol in named:
             if symbol not in known:

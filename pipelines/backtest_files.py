@@ -16,17 +16,20 @@ PARAMETERS = "parameters"
 SUMMARY = "summary.json"
 REPORT = "report.html"
 EXPERIENCES = "experiences.json"
+COMPARED = "compared.parquet"
 
 
 def begin(folder: Path) -> None:
-    """Take away what would speak for an earlier replay beside tables of this one.
+    """Take away the files of an earlier replay: none may lie beside those of this one.
 
     Raises
     ------
     OSError
         If it cannot be removed.
     """
-    for name in (SUMMARY, REPORT):
+    # What speaks for the others goes first.
+    tables = [f"{name}.parquet" for name in (*TABLES, PARAMETERS)]
+    for name in (SUMMARY, REPORT, COMPARED, EXPERIENCES, *tables):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -40,7 +43,7 @@ def write_tables(folder: Path, replayed: Replayed) -> list[Path]:
     """
     frames: dict[str, pl.DataFrame] = {name: getattr(replayed, name) for name in TABLES}
     frames[PARAMETERS] = pl.DataFrame(replayed.parameters_MP, schema=list(NAMES), orient="row")
-    return [_written(folder / f"{name}.parquet", frame) for name, frame in frames.items()]
+    return [write_table(folder / f"{name}.parquet", frame) for name, frame in frames.items()]
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
@@ -49,7 +52,8 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     return folder / SUMMARY
 
 
-def _written(path: Path, frame: pl.DataFrame) -> Path:
+def write_table(path: Path, frame: pl.DataFrame) -> Path:
+    """Write one frame; raises OSError if it cannot be written."""
     content = io.BytesIO()
     frame.write_parquet(content)
     write_bytes_atomically(path, content.getvalue())

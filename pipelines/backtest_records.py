@@ -10,12 +10,17 @@ from backtest.entries import DEPLOYED, NOT_DEPLOYED, Entries
 from backtest.headline import in_words as in_words_of
 from backtest.headline import interval_in_words, reading
 from backtest.holdout import Shown
+from backtest.replay_effects import replay_effects
 from backtest.replayed import HOLDOUT, SEEN, UNSEEN, Replayed
 from backtest.report import ReportContext
 from backtest.stats import Statistics, TradeStatistics
+from exits.ladder import LOCAL
 from exits.parameters import INDEX, defaults, override
+from pipelines.backtest_compared import Compared
 from pipelines.backtest_entries import Found
+from pipelines.backtest_exits import BarrierExits
 from pipelines.backtest_settings import EVENTS, SELECTED, BacktestSettings
+from pipelines.learned_exits import LearnedExits
 
 # Where it was less, recovery shaped nothing worth a line.
 LEAST_RECOVERY_SHARE = 0.1
@@ -42,6 +47,14 @@ class Told:
         The holdouts that it shows, by symbol.
     replayed : Replayed
     statistics : Statistics
+    policy : str
+        Its name.
+    falls : mapping
+        How many decisions a rung of a ladder could not make, by cause.
+    compared : Compared or None
+        What was learnt against other policies.
+    n_experiences : int
+        How many were written.
     """
 
     settings: BacktestSettings
@@ -53,6 +66,10 @@ class Told:
     shown: Mapping[str, Shown]
     replayed: Replayed
     statistics: Statistics
+    policy: str
+    falls: Mapping[str, int]
+    compared: Compared | None
+    n_experiences: int = 0
 
     @property
     def note(self) -> str | None:
@@ -88,7 +105,11 @@ def recovery_in_words(told: Told) -> list[str]:
     """Return how often the account was in recovery, where that shaped the result."""
     drawdown = told.replayed.equity["drawdown"]
     settings = told.settings
-    sensitivity = override(defaults(1.0), settings.parameters)[INDEX["recovery_mode_sensitivity"]]
+    if isinstance(settings.exits, BarrierExits):
+        return []
+    sensitivity = override(defaults(1.0), settings.exits.parameters)[
+        INDEX["recovery_mode_sensitivity"]
+    ]
     level = (1.0 - sensitivity) * settings.account.recovery_drawdown
     n_steps = int(((drawdown >= level) & (drawdown > 0.0)).sum())
     if n_steps < LEAST_RECOVERY_SHARE * max(len(drawdown), 1):
@@ -120,7 +141,7 @@ def summary(told: Told) -> dict[str, Any]:
         "conf_digest": told.conf_digest,
         "started": told.started,
         "simulated": told.simulated,
-        "policy": settings.policy.name,
+        "policy": told.policy,
         "evaluator": settings.evaluator is not None,
         "entries": settings.entries.model,
         "note": told.note,
@@ -131,12 +152,52 @@ def summary(told: Told) -> dict[str, Any]:
             symbol: _symbol(one, found.digests[symbol], told.shown.get(symbol))
             for symbol, one in found.entries.items()
         },
-        "untraded": found.untraded,
+        "untraded": {**found.untraded, **found.not_later},
         "failed": found.failed,
         "warnings": found.warnings,
+        **_learning(told),
+        "exploration": _exploration(settings),
+        "experiences": {"records": told.n_experiences, "replays": settings.exits.draws},
         "bars": replayed.n_bars,
         "seconds": replayed.seconds,
         "statistics": told.statistics.to_json(),
+    }
+
+
+def experiences_in_words(told: Told) -> str:
+    """Return how many experiences were written, of how many replays."""
+    n_replays = told.settings.exits.draws
+    replays = "1 replay" if n_replays == 1 else f"{n_replays} replays"
+    return f"{_number(told.n_experiences, 'experience')} of {replays}"
+
+
+def _exploration(settings: BacktestSettings) -> dict[str, float | int | str] | None:
+    variation = settings.exits.variation
+    return None if variation is None else variation.to_json()
+
+
+def falls_in_words(told: Told) -> list[str]:
+    """Return for each cause how many decisions a rung of the ladder could not make."""
+    counts = told.falls.items()
+    return [f"Exits fell from {cause} ({_number(n, 'decision')})" for cause, n in counts]
+
+
+def compared_in_words(told: Told) -> list[str]:
+    """Return in a sentence each what was learnt is worth, entries alone."""
+    return [] if told.compared is None else told.compared.in_words
+
+
+def _learning(told: Told) -> dict[str, Any]:
+    """Return what a replay says of exits that were learnt; nothing of others."""
+    exits = told.settings.exits
+    if not isinstance(exits, LearnedExits):
+        return {}
+    until = exits.opened.learnt_until
+    return {
+        "exit_model": exits.folder,
+        "learnt_until": None if until is None else str(until.astype("datetime64[s]")),
+        "falls": dict(told.falls),
+        "comparison": None if told.compared is None else told.compared.to_json(),
     }
 
 
@@ -148,27 +209,40 @@ def context(told: Told) -> ReportContext:
         title=f"Replay of {_counted(len(known))}" + (f", {told.note}" if told.note else ""),
         manifest=str(settings.manifest),
         manifest_digest=told.manifest_sha256,
-        policy=settings.policy.name,
+        policy=told.policy,
         models=known,
-        not_traded={**found.untraded, **found.failed},
+        not_traded={**found.untraded, **found.not_later, **found.failed},
         settings={
             "entries": {"model": settings.entries.model},
             "costs": asdict(settings.costs),
             "account": asdict(settings.account),
-            "exits": {**_texts(asdict(settings.exits)), **settings.parameters},
+            "exits": {**_texts(asdict(settings.exits.settings)), **settings.exits.parameters},
+            **_shown_exploration(told),
             "evaluator": {"kind": "none" if settings.evaluator is None else "points"},
             "replay": _replay_settings(settings),
         },
         simulated=told.simulated,
         chosen_by_hand=found.by_hand,
         holdout_openings={symbol: one.in_words for symbol, one in told.shown.items()},
+        compared=() if told.compared is None else told.compared.parts,
+        falls=told.falls,
+        effects=replay_effects(told.replayed, LOCAL),
         warnings=[
             *(f"Not replayed: {line}" for line in found.failed.values()),
+            *falls_in_words(told),
             *seen_in_words(told),
             *recovery_in_words(told),
             *found.warnings,
         ],
     )
+
+
+def _shown_exploration(told: Told) -> dict[str, dict[str, float | int | str]]:
+    varied = _exploration(told.settings)
+    return {
+        **({"exploration": varied} if varied else {}),
+        "experiences": {"experiences.json": experiences_in_words(told)},
+    }
 
 
 def _replay_settings(settings: BacktestSettings) -> dict[str, str | int | None]:
@@ -184,24 +258,26 @@ def _replay_settings(settings: BacktestSettings) -> dict[str, str | int | None]:
 
 def ended(told: Told, files: Sequence[Path]) -> dict[str, Any]:
     """Return the last facts that the tracker is told."""
-    sources = told.statistics.decisions
-    n_decisions = sum(sources.values())
-    shares = {f"decisions_{source}": n / n_decisions for source, n in sources.items()}
     counts = {
         "symbols": len(told.found.entries),
-        "symbols_untraded": len(told.found.untraded),
+        "symbols_untraded": len(told.found.untraded) + len(told.found.not_later),
         "symbols_failed": len(told.found.failed),
         "bars": told.replayed.n_bars,
+        "experiences": told.n_experiences,
     }
     tags = {"entries": told.settings.entries.model, "manifest": str(told.settings.manifest)}
     if told.note is not None:
         tags["note"] = told.note
     if seen := seen_in_words(told):
         tags["seen"] = seen[0]
+    if told.compared is not None:
+        tags["comparison"] = " ".join(told.compared.in_words)
+    if told.falls:
+        tags["falls"] = "; ".join(falls_in_words(told))
     if told.shown:
         tags["holdout"] = "; ".join(_shown_in_words(told.shown))
     return {
-        "metrics": {**told.statistics.metrics(), **counts, **shares},
+        "metrics": {**told.statistics.metrics(), **counts, **_of_exits(told)},
         "tags": {**tags, "manifest_sha256": told.manifest_sha256, "verdict": _line(told)},
         "artifacts": [(path, "") for path in files],
         "name": run_name(told.settings.name, told.started, told.statistics, told.simulated),
@@ -209,9 +285,21 @@ def ended(told: Told, files: Sequence[Path]) -> dict[str, Any]:
     }
 
 
+def _of_exits(told: Told) -> dict[str, float]:
+    """Return who decided how often, what came of it, and what was learnt against the rest."""
+    sources = told.statistics.decisions
+    n_decisions = sum(sources.values())
+    found = {f"decisions_{source}": n / n_decisions for source, n in sources.items()}
+    by_source = told.statistics.groups["prediction_source"]
+    found |= {f"pnl_{source}": one.pnl for source, one in by_source.items()}
+    if isinstance(told.settings.exits, LearnedExits):
+        found["falls"] = float(sum(told.falls.values()))
+    return found if told.compared is None else {**found, **told.compared.metrics()}
+
+
 def description(told: Told) -> str:
     """Return the page of the run, in Markdown."""
-    lines = [f"**{_line(told)}**", "", reading(told.statistics)]
+    lines = [f"**{_line(told)}**", "", *compared_in_words(told), "", reading(told.statistics)]
     if told.simulated:
         lines += ["", "The market is simulated: nothing here is of real prices."]
     if told.note is not None:
@@ -241,7 +329,7 @@ def _outcome(statistics: Statistics | None) -> str:
 
 def _line(told: Told) -> str:
     symbols = _counted(len(told.found.entries))
-    return f"{_outcome(told.statistics)} · {symbols} · {told.settings.policy.name}"
+    return f"{_outcome(told.statistics)} · {symbols} · {told.policy}"
 
 
 def _counted(n_symbols: int) -> str:

@@ -19,15 +19,29 @@ from backtest.report import write_report
 from backtest.research import EXECUTION
 from backtest.stats import statistics
 from exits.experience import experiences, write_experiences
+from exits.policy import Defaults, ExitPolicy
 from market.simulate import SimulatedMarket
 from pipelines import backtest_records as records_of
 from pipelines import records
-from pipelines.backtest_display import ReplayProgress, show
+from pipelines.backtest_compared import LEARNED, Compared, compared
+from pipelines.backtest_display import show
 from pipelines.backtest_entries import Found, find_entries
-from pipelines.backtest_files import EXPERIENCES, REPORT, begin, write_summary, write_tables
+from pipelines.backtest_exits import BarrierExits, Barriers, ExitChoice, barriers_of
+from pipelines.backtest_files import (
+    COMPARED,
+    EXPERIENCES,
+    REPORT,
+    begin,
+    write_summary,
+    write_table,
+    write_tables,
+)
 from pipelines.backtest_settings import BacktestSettings
 from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigError
 from pipelines.console import console
+from pipelines.later_bars import check_any_later, from_learning_on
+from pipelines.learned_exits import LearnedExits, falls_logged_once, falls_of, required
+from pipelines.progress import WorkProgress
 from pipelines.run_digest import DIGEST_CHARS, RUNS, digest, without_places
 from pipelines.run_folder import held
 from pipelines.writable import writable_folder
@@ -50,29 +64,50 @@ class BacktestRun:
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
         self.deployed = _deployed(settings, simulated=self.simulated)
+        if isinstance(settings.exits, LearnedExits):
+            self.settings = from_learning_on(settings, settings.exits, simulated=self.simulated)
         kept = {key: one for key, one in without_places(conf).items() if key != "public_key"}
-        self.conf_digest = digest([self.deployed.sha256, kept])
+        learnt: list[Any] = (
+            [settings.exits.digest] if isinstance(settings.exits, LearnedExits) else []
+        )
+        self.conf_digest = digest([self.deployed.sha256, kept, *learnt])
         self.found = Found()
         self.shown: dict[str, Shown] = {}
+        self.barriers: Barriers | None = None
+        self.policy: ExitPolicy = Defaults()
 
     def run(self) -> int:
         """Run it all; return the exit code."""
-        folder = writable_folder("output_dir", self.settings.output_dir or BACKTESTS)
+        settings = self.settings
+        folder = writable_folder("output_dir", settings.output_dir or BACKTESTS)
         if (folder / EXECUTION).exists():
             raise ConfigError(f"output_dir: {folder} holds a run of train_all; name another folder")
-        self.found = find_entries(self.settings, self.deployed)
+        self.found = find_entries(settings, self.deployed)
         for warning in self.found.warnings:
             _log.warning("%s", warning)
-        if self.found.failed and not (self.found.entries or self.found.untraded):
-            for line in self.found.failed.values():
-                _log.error("%s", line)
+        if not self._any_left():
             return NOTHING_TRAINED
-        with held(self.folder), self._tracked() as end:
+        if needs_barriers(settings.exits):
+            self.barriers = barriers_of(self.deployed, self.found.entries)
+        self.policy = settings.exits.policy(settings.seed, self.barriers)
+        with held(self.folder), self._tracked() as end, falls_logged_once():
             self._record_looks()
+            self._announce()
             told = self._told(self._replayed())
+            begin(self.folder)
+            told = replace(told, n_experiences=self._learnable(told.replayed))
             end |= records_of.ended(told, self._written(told))
         show(console(), told, str(self.folder))
         return SOME_FAILED if self.found.failed else ALL_TRAINED
+
+    def _any_left(self) -> bool:
+        """Return whether there is anything to tell of; raises ConfigError as `check_any_later`."""
+        found = self.found
+        if not found.entries and (found.not_later or not found.untraded):
+            for line in found.failed.values():
+                _log.error("%s", line)
+        check_any_later(self.settings, traded=bool(found.entries), not_later=bool(found.not_later))
+        return bool(found.entries or found.untraded or found.not_later or not found.failed)
 
     @property
     def folder(self) -> Path:
@@ -90,18 +125,24 @@ class BacktestRun:
         except ValueError as error:
             raise ConfigError(f"replay.holdout: {error}") from error
 
+    def _announce(self) -> None:
+        n_bars = sum(len(one.market.bars) for one in self.found.entries.values())
+        draws = self.settings.exits.draws
+        times = f", {draws} times" if draws > 1 else ""
+        if n_bars:
+            rules = "the rules are compiled where that is not done yet"
+            _log.info("replaying %s bars%s (%s)", n_bars, times, rules)
+
     def _replayed(self) -> Replayed:
         settings = self.settings
         markets = [one.market for one in self.found.entries.values()]
         if not markets:
             return Replayed.empty()
-        n_bars = sum(len(market.bars) for market in markets)
-        _log.info("replaying %s bars (the rules are compiled where that is not done yet)", n_bars)
-        with ReplayProgress(console()) as progress:
+        with WorkProgress(console(), "replaying") as progress, required():
             replayed = replay(
                 markets,
-                settings.policy,
-                exits=settings.exits,
+                self.policy,
+                exits=settings.exits.settings,
                 costs=settings.costs,
                 account=settings.account,
                 evaluator=settings.evaluator,
@@ -110,6 +151,16 @@ class BacktestRun:
         since = first_tradable(markets, settings.period.start)
         # Days on which only indicators warmed up would dilute the Sharpe ratio and the exposure.
         return replace(replayed, equity=replayed.equity.filter(pl.col("time") >= since))
+
+    def _compared(self, replayed: Replayed) -> Compared | None:
+        """Hold what was learnt against the rest."""
+        exits = self.settings.exits
+        markets = [one.market for one in self.found.entries.values()]
+        if not isinstance(exits, LearnedExits) or self.barriers is None or not markets:
+            return None
+        _log.info("holding what was learnt against defaults and barriers")
+        with required():
+            return compared(markets, self.settings, replayed.trades, self.barriers)
 
     def _told(self, replayed: Replayed) -> records_of.Told:
         settings = self.settings
@@ -123,6 +174,9 @@ class BacktestRun:
             shown=self.shown,
             replayed=replayed,
             statistics=statistics(replayed, n_trials=self._trials(), seed=settings.seed),
+            compared=self._compared(replayed),
+            policy=name_of(self.settings.exits, self.policy),
+            falls=falls_of(self.policy),
         )
 
     def _trials(self) -> int:
@@ -132,17 +186,10 @@ class BacktestRun:
 
     def _written(self, told: records_of.Told) -> list[Path]:
         """Write all files; return them."""
-        settings, folder, page = self.settings, self.folder, self.folder / REPORT
-        begin(folder)
+        folder, page = self.folder, self.folder / REPORT
         files = write_tables(folder, told.replayed)
-        learnt = experiences(
-            told.replayed,
-            {symbol: one.market.bars for symbol, one in self.found.entries.items()},
-            costs=settings.costs,
-            daily_loss_limit=settings.account.daily_loss_limit,
-            sessions=settings.exits.sessions,
-        )
-        write_experiences(folder / EXPERIENCES, learnt)
+        if told.compared is not None:
+            files.append(write_table(folder / COMPARED, told.compared.trades))
         write_report(page, told.replayed, told.statistics, records_of.context(told))
         summary = write_summary(folder, records_of.summary(told))
         kept = [folder / EXPERIENCES]
@@ -150,6 +197,39 @@ class BacktestRun:
             _log.info("%s is left out of the tracker: it is large, and can be made again", *kept)
             kept = []
         return [*files, *kept, page, summary]
+
+    def _learnable(self, replayed: Replayed) -> int:
+        """Write the experiences; return how many there are."""
+        n_written = 0
+
+        def counted() -> Iterator[dict[str, Any]]:
+            nonlocal n_written
+            for one in self._experiences(replayed):
+                n_written += 1
+                yield one
+
+        write_experiences(self.folder / EXPERIENCES, counted())
+        return n_written
+
+    def _experiences(self, replayed: Replayed) -> Iterator[dict[str, Any]]:
+        """Yield the experiences of the replay, and of those with other draws."""
+        settings = self.settings
+        bars = {symbol: one.market.bars for symbol, one in self.found.entries.items()}
+        exits = settings.exits
+        learnt_until = exits.opened.learnt_until if isinstance(exits, LearnedExits) else None
+        for draw in range(settings.exits.draws):
+            if draw:
+                self.policy = settings.exits.policy(settings.seed, self.barriers, draw)
+                replayed = self._replayed()
+            yield from experiences(
+                replayed,
+                bars,
+                costs=settings.costs,
+                daily_loss_limit=settings.account.daily_loss_limit,
+                sessions=settings.exits.settings.sessions,
+                simulated=self.simulated,
+                policy_learnt_until=learnt_until,
+            )
 
     @contextmanager
     def _tracked(self) -> Iterator[dict[str, Any]]:
@@ -187,3 +267,18 @@ def _deployed(settings: BacktestSettings, *, simulated: bool) -> DeployedModels:
             f"{kinds[simulated]}"
         )
     return deployed
+
+
+def name_of(exits: ExitChoice, policy: ExitPolicy) -> str:
+    """Return what a replay's policy is called."""
+    if not isinstance(exits, LearnedExits):
+        return policy.name
+    return f"{LEARNED}, explored" if exits.variation.explore else LEARNED
+
+
+def needs_barriers(exits: ExitChoice) -> bool:
+    """Return whether a replay holds to barriers, or holds anything against them."""
+    # Explored, it is no policy to be judged.
+    return isinstance(exits, BarrierExits) or (
+        isinstance(exits, LearnedExits) and not exits.variation.explore
+    )

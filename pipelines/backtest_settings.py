@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backtest.costs import Account, Costs, ExitSettings
+from backtest.costs import Account, Costs
 from backtest.period import Period
-from exits.conditions import session_close
 from exits.evaluator import ExitEvaluator
-from exits.policy import Defaults, ExitPolicy, Exploring
 from market.bar_files import BarFiles
 from market.simulate import SimulatedMarket
 from market.table_files import TableFiles
+from pipelines.backtest_exits import BarrierExits, ExitChoice, FixedExits
 from pipelines.command import ConfigError, nearest
 from pipelines.deploy_settings import checked_public_key
+from pipelines.learned_exits import LearnedExits
 from pipelines.typed_conf import chosen, section, typed
 from tracking.tracker import Tracker
 
@@ -60,59 +60,24 @@ class ReplayedBars:
         self.period = Period(first, last, opens_holdout=holdout == "open")
 
 
-class FixedExits:
-    """The 132 parameters at their defaults, as set, or varied."""
-
-    def __init__(
-        self,
-        *,
-        explore: float,
-        parameters: dict[str, float],
-        tick_size: dict[str, float],
-        tick_atr: float,
-        minutes_per_bar: float | None,
-        min_share: float,
-        friday_late_hour: int,
-        sessions: list[str],
-    ) -> None:
-        if not 0 <= explore <= 1:
-            raise ValueError(f"explore must be from 0 to 1, was {explore}")
-        for symbol, size in tick_size.items():
-            if not size > 0:
-                raise ValueError(f"tick_size.{symbol} must be above 0, was {size}")
-        for close in sessions:
-            try:
-                session_close(close)
-            except ValueError as error:
-                raise ValueError(f"sessions.{close}: {error}") from error
-        Defaults(parameters)
-        self.explore, self.parameters, self.tick_size = explore, parameters, tick_size
-        self.settings = ExitSettings(
-            tick_atr=tick_atr,
-            minutes_per_bar=minutes_per_bar,
-            min_share=min_share,
-            friday_late_hour=friday_late_hour,
-            sessions=tuple(sessions),
-        )
-
-    def policy(self, seed: int) -> ExitPolicy:
-        """Return who decides the parameters."""
-        if self.explore:
-            return Exploring(explore=self.explore, seed=seed, parameters=self.parameters)
-        return Defaults(self.parameters)
-
-
 class NoEvaluator:
     """Exits by the 132 parameters alone."""
 
 
-EXITS: dict[str, type] = {"defaults": FixedExits}
+EXITS: dict[str, type] = {
+    "defaults": FixedExits,
+    "learned": LearnedExits,
+    "barrier": BarrierExits,
+}
 EVALUATORS: dict[str, type] = {"none": NoEvaluator, "points": ExitEvaluator}
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestSettings:
-    """What `pipelines.backtest` is told; ``symbols`` None takes all of the manifest."""
+    """What `pipelines.backtest` is told; ``symbols`` None takes all of the manifest.
+
+    ``learnt_until`` is set where trading begins at the end of what the exits have learnt from.
+    """
 
     name: str
     manifest: Path
@@ -125,13 +90,11 @@ class BacktestSettings:
     period: Period
     costs: Costs
     account: Account
-    exits: ExitSettings
-    policy: ExitPolicy
-    parameters: Mapping[str, float]
-    tick_size: Mapping[str, float]
+    exits: ExitChoice
     evaluator: ExitEvaluator | None
     tracker: Tracker
     output_dir: Path | None
+    learnt_until: np.datetime64 | None = None
 
 
 def backtest_settings(conf: Mapping[str, Any]) -> BacktestSettings:
@@ -144,7 +107,7 @@ def backtest_settings(conf: Mapping[str, Any]) -> BacktestSettings:
             f"replay.holdout=open: {entries.model} is not deployed, and has said nothing of a "
             f"holdout; it goes with entries.model={SELECTED} or {EVENTS}"
         )
-    exits: FixedExits = chosen("exits", conf["exits"], EXITS)
+    exits: ExitChoice = chosen("exits", conf["exits"], EXITS)
     evaluator = chosen("evaluator", conf["evaluator"], EVALUATORS)
     return BacktestSettings(
         name=values["name"],
@@ -157,10 +120,7 @@ def backtest_settings(conf: Mapping[str, Any]) -> BacktestSettings:
         period=period,
         costs=section("costs", conf["costs"], Costs),
         account=section("account", conf["account"], Account),
-        exits=exits.settings,
-        policy=exits.policy(values["seed"]),
-        parameters=exits.parameters,
-        tick_size=exits.tick_size,
+        exits=exits,
         evaluator=evaluator if isinstance(evaluator, ExitEvaluator) else None,
         tracker=chosen("tracking", conf["tracking"]),
         output_dir=None if values["output_dir"] is None else Path(values["output_dir"]),

@@ -166,14 +166,22 @@ def _unknown_key(key: str, config_name: str) -> str:
     if key in homes:
         return f"{key}: no such key here; it belongs to {' or '.join(homes[key])}"
     group = key.partition("@")[0].partition(".")[0]
-    if (CONF / group).is_dir() and group not in {name.partition("@")[0] for name in choices}:
+    root_keys = _root_keys(config_name)
+    inner = sorted(name for name in root_keys if name.startswith(f"{key}."))
+    if key in root_keys and inner:
+        return f"{key}: is no choice here; it holds {', '.join(inner)}"
+    if (
+        group not in root_keys
+        and (CONF / group).is_dir()
+        and group not in {name.partition("@")[0] for name in choices}
+    ):
         commands = [path.stem for path in sorted(CONF.glob("*.yaml")) if path.stem != "run"]
         owners = [one for one in commands if group in set(_choices(one).values())]
         if owners:
             others = " or ".join(f"python -m pipelines.{one}" for one in owners)
             return f"{key}: unknown key; it belongs to {others}"
     placed = {choice.partition("@")[2] or choice for choice in choices}
-    known = {*choices, *placed, *homes, *_root_keys(config_name)}
+    known = {*choices, *placed, *homes, *root_keys}
     section = key.rpartition(".")[0]
     siblings = {one for one in known if one.rpartition(".")[0] == section}
     return f"{key}: unknown key{nearest(key, siblings or known)}"

@@ -71,11 +71,15 @@ def run_name(
     return f"{outcome} · {moment}{market} · {name}"
 
 
-def run_start(name: str, conf: Mapping[str, Any], *, simulated: bool, execution: str) -> RunStart:
+def run_start(
+    name: str, conf: Mapping[str, Any], *, simulated: bool | None, execution: str
+) -> RunStart:
     """Return the parent run: its configuration as parameters.
 
     Parameters
     ----------
+    simulated : bool or None
+        Whether its market is made up; None where nothing says.
     execution : str
         Id that one command's work keeps through interruptions and resumptions.
     """
@@ -188,10 +192,11 @@ def git_commit() -> str | None:
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
-def _run_tags(*, simulated: bool) -> dict[str, str]:
+def _run_tags(*, simulated: bool | None) -> dict[str, str]:
     commit = git_commit()
+    data = "unknown" if simulated is None else "simulated" if simulated else "real"
     return {
-        "data": "simulated" if simulated else "real",
+        "data": data,
         **({} if commit is None else {"git_commit": commit}),
     }
 

@@ -1,5 +1,6 @@
 """Checks configuration against the constructors it feeds: names, types, ranges."""
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -139,6 +140,9 @@ def typed(path: str, value: Any, kind: Any) -> Any:
 
     if value == MISSING:
         raise ConfigError(f"{path} is missing: give {path}=...")
+    # A group of its own, checked where it was made.
+    if dataclasses.is_dataclass(value):
+        return value
     try:
         finite = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
         return finite.validate_python(value, strict=True)

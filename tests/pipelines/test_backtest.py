@@ -79,6 +79,35 @@ def test_the_same_command_twice_gives_the_same_bytes(replays, tmp_path):
         )
 
 
+def test_the_experiences_of_several_draws_are_counted_wherever_figures_stand(replays, tmp_path):
+    varied = ("exits.explore=0.2", "exits.vary=0.5", "exits.draws=2")
+    _, summary, trades, said = replays(*varied)
+    records = json.loads((tmp_path / "out" / "experiences.json").read_text())
+    assert len(records) > len(trades)
+    assert summary["experiences"] == {"records": len(records), "replays": 2}
+    assert summary["exploration"] | {"vary": 0.5, "draws": 2} == summary["exploration"]
+    counted = f"{len(records):,} experiences of 2 replays"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert counted in page
+    assert "exploration" in page.lower()
+    assert f"{counted}: {tmp_path}/out/experiences.json" in said
+    assert said.count(", 2 times (") == 1
+
+
+def test_an_interrupt_while_files_are_written_leaves_none_of_an_earlier_replay(
+    replays, tmp_path, monkeypatch
+):
+    replays()
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipelines.backtest_run, "write_experiences", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replays()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name != ".lock"]
+
+
 def test_bars_that_only_warm_indicators_up_are_no_days_of_the_account(replays, run, tmp_path):
     _, summary, _, _ = replays()
     said = [
@@ -310,10 +339,11 @@ def test_an_open_mapping_takes_a_key_without_a_plus():
     assert with_new_keys(given) == [f"++{given[0]}", "seed=3", f"++{given[2]}", "+a=1"]
     assert with_new_keys(["exits.parameters={stop_mult:3.0}"])[0].startswith("++")
     settings = backtest_settings(composed(*with_new_keys(given[:3]), config_name="backtest"))
-    assert (settings.parameters, settings.tick_size) == ({"stop_mult": 3.0}, {"EURUSD": 0.1})
+    exits = settings.exits
+    assert (exits.parameters, exits.tick_size) == ({"stop_mult": 3.0}, {"EURUSD": 0.1})
     dotted = with_new_keys(["exits.tick_size={BRK.B: 0.01}"])
     settings = backtest_settings(composed(*dotted, config_name="backtest"))
-    assert settings.tick_size == {"BRK.B": 0.01}
+    assert settings.exits.tick_size == {"BRK.B": 0.01}
 
 
 def test_a_period_limits_what_is_traded(replays, run):

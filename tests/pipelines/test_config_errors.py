@@ -4,8 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.backtest import with_new_keys
-from pipelines.backtest_settings import backtest_settings
 from pipelines.command import ConfigError
 from pipelines.features import write_features
 from pipelines.sections import MODELS
@@ -137,56 +135,6 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
 )
 def test_a_wrong_value_is_told_with_its_key_and_what_is_wanted(refusal, argument, sentence):
     assert refusal(argument).startswith(sentence)
-
-
-def check_replay(conf):
-    backtest_settings(conf)
-    return 0
-
-
-@pytest.mark.parametrize(
-    ("argument", "sentence"),
-    [
-        ("exits.parameters.stop_mul=3", "exits.parameters.stop_mul: unknown exit parameter, did "),
-        ("exits.parameters.stop_mult=99", "exits.parameters.stop_mult must be a number in [2.5, 5"),
-        ("exits.parameters.stop_mult=a", "exits.parameters.stop_mult must be a number, was 'a'"),
-        ("exits.tick_size.EURUSD=0", "exits.tick_size.EURUSD must be above 0, was 0"),
-        ("exits.explore=2", "exits.explore must be from 0 to 1, was 2"),
-        ("exits.min_share=0.7", "exits.min_share must be in (0, 0.5), was 0.7"),
-        ("exits.sessions=[Fry 21:00]", "exits.sessions.Fry 21:00: a session closes at "),
-        ("exits.tick_art=0.3", "exits.tick_art: unknown key, did you mean exits.tick_atr?"),
-        ("exits=default", "exits=default: no such option, did you mean defaults?"),
-        ("evaluator=point", "evaluator=point: no such option, did you mean points?"),
-        ("account.risk_per_trade=0", "account.risk_per_trade must be in (0, 1], was 0"),
-        ("costs.spread_atr=-1", "costs.spread_atr must be at least 0, was -1"),
-        ("entries.model=' '", "entries.model must be selected, events or a model's name, was emp"),
-        ("entries.run=out", "entries.run goes with a model's name; entries.model=selected needs"),
-        ("replay.holdout=ajar", "replay.holdout must be one of sealed, open, was 'ajar'"),
-        ("replay.start=2020", "replay.start must be text or null, was 2020"),
-        ("replay.start=monday", "replay.start must be a day such as 2020-01-31, was 'monday'"),
-        ("replay.strat=2020-01-01", "replay.strat: unknown key, did you mean replay.start?"),
-        ("trials=0", "trials must be at least 1, was 0"),
-        ("seed=-1", "seed must be at least 0, was -1"),
-        ("symbols=[]", "symbols: is empty; name at least one, or null for all"),
-        ("output_dir=' '", "output_dir must name a folder, or be null, was empty"),
-        ("data=table", "data.dir is missing: give data.dir=..."),
-        ("~exits", "exits is missing; see --help"),
-        ("manifst=a.json", "manifst: unknown key, did you mean manifest?"),
-    ],
-)
-def test_a_replay_that_cannot_be_made_is_one_line(refusal, argument, sentence):
-    (given,) = with_new_keys([argument])
-    assert refusal(given, name="backtest", body=check_replay).startswith(sentence)
-
-
-def test_a_model_that_is_not_deployed_opens_no_holdout_and_a_period_does_not_end_first(refusal):
-    said = refusal(
-        *("entries.model=MLP", "replay.holdout=open"), name="backtest", body=check_replay
-    )
-    assert said.startswith("replay.holdout=open: MLP is not deployed, and has said nothing of a ho")
-    backwards = ("replay.start=2021-01-01", "replay.end=2020-01-01")
-    said = refusal(*backwards, name="backtest", body=check_replay)
-    assert said == "replay.end must be later than start, 2021-01-01, was 2020-01-01"
 
 
 def test_a_command_never_suggests_the_keys_of_another(refusal):

@@ -3,6 +3,8 @@ import inspect
 import pytest
 
 from backtest.costs import Account
+from exits.exit_net_training import NetSettings
+from exits.learning import LearningSettings
 from pipelines.backtest_settings import (
     EVALUATORS,
     EXITS,
@@ -11,13 +13,15 @@ from pipelines.backtest_settings import (
     backtest_settings,
 )
 from pipelines.settings import CHOICES, MODEL_SECTIONS, MODELS, SECTIONS, train_settings
+from pipelines.train_exits_settings import Hindsight, learning_settings
 from selection.certified import CertifiedSelector
 from tests.pipelines.conftest import CONF, composed, write_bars
 
 PLACED = {"model": "model@models", "null_model": "null_model@null_models"}
 # Groups that train_all has not; see test_sweep_settings and the end of this file.
 OF_BACKTEST = ("account", "evaluator", "exits")
-OF_OTHERS = ("search", "sweep", *OF_BACKTEST)
+OF_TRAIN_EXITS = ("exit_learning", "exit_net")
+OF_OTHERS = ("search", "sweep", *OF_BACKTEST, *OF_TRAIN_EXITS)
 # Options with a key that has no default.
 NEED_MORE = {("data", "bars"), ("data", "table"), ("tracking", "server")}
 OPTIONS = [
@@ -218,6 +222,20 @@ def test_a_market_without_edge_reaches_the_simulation():
     assert train_settings(composed("data.edge=0.0")).source.edge == 0.0
 
 
+def learning_conf(*overrides):
+    return composed("experiences=none.json", *overrides, config_name="train_exits")
+
+
+def test_how_exits_are_learnt_is_set_by_its_constructors_arguments():
+    conf = learning_conf()
+    assert set(conf["exit_net"]) == keyword_names(NetSettings)
+    assert {*conf["exit_learning"], "net"} == keyword_names(LearningSettings)
+    assert set(conf["exits"]) == keyword_names(Hindsight)
+    settings = learning_settings(conf)
+    assert (settings.validation_share, settings.net.patience) == (0.2, 20)
+    assert settings.net.dropout == [0.3, 0.3, 0.2]
+
+
 def replay_conf(*overrides):
     return composed(*overrides, config_name="backtest")
 
@@ -248,5 +266,6 @@ def test_by_default_a_replay_is_of_what_is_deployed_with_sealed_holdouts_and_def
     settings = backtest_settings(replay_conf())
     assert settings.entries.model == "selected"
     assert not settings.period.opens_holdout
-    assert (settings.policy.name, settings.evaluator, settings.parameters) == ("defaults", None, {})
+    policy = settings.exits.policy(settings.seed, None)
+    assert (policy.name, settings.evaluator, settings.exits.parameters) == ("defaults", None, {})
     assert settings.account == Account()

@@ -20,7 +20,7 @@ except SystemExit as end:
     "name",
     [
         *("train_all", "sweep", "features", "data", "predict", "sync"),
-        "backtest",
+        *("backtest", "train_exits"),
     ],
 )
 @pytest.mark.parametrize("asked", [["--help"], ["--cfg", "job"]])
