@@ -7,7 +7,7 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke sweep backtest ui test honesty sweeping replayspeed bench guard chaos fuzz lint docs clean
+.PHONY: help setup train smoke sweep backtest exits ui test honesty sweeping replayspeed exitspeed bench guard chaos fuzz lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -32,6 +32,9 @@ sweep: $(READY) ## Tune on the simulated market; your data: make sweep ARGS="dat
 backtest: $(READY) ## Replay what was deployed; your data: make backtest ARGS="data=bars data.dir=FOLDER"
 	$(BIN)/python -m pipelines.backtest $(ARGS)
 
+exits: $(READY) ## Learn exits from experiences: make exits ARGS="experiences=FOLDER"
+	$(BIN)/python -m pipelines.train_exits $(ARGS)
+
 ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: make ui PORT=5001)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db \
@@ -54,6 +57,10 @@ sweeping: $(READY) ## Sweep markets whose truth is known: what it gains, what it
 replayspeed: $(READY) ## The replay beside backtesting.py and vectorbt: speed, and trade by trade
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks.replay_speed $(ARGS)
+
+exitspeed: $(READY) ## Reading experiences, and one exit decision beside PyTorch: speed
+	$(BIN)/python -m benchmarks.experience_speed $(ARGS)
+	$(BIN)/python -m benchmarks.exit_decision $(ARGS)
 
 bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratios.json
 	$(BIN)/python -m benchmarks.ratios $(ARGS)
