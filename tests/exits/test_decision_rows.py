@@ -173,7 +173,7 @@ def altered(record, bar, rng):
     record["decision_history"] = [one for one in record["decision_history"] if one["bar"] <= bar]
     reasons = ("take_profit", "breakeven", "max_hold")
     record["exit_reason"] = reasons[rng.integers(len(reasons))]
-    record["exit_timestamp"] = "2030-01-01T00:00:00"
+    record["exit_timestamp"] = "2025-01-01T00:00:00"
     return record
 
 
