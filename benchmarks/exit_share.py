@@ -22,6 +22,7 @@ import polars as pl
 from backtest.comparison import CONFIDENCE, N_RESAMPLES
 from backtest.estimates import Draws, Estimate, blocks_of_entries
 from benchmarks.best_exit import costs_atr
+from exits.ladder import DEFAULTS
 from market.bars import FloatArray
 from market.best_exit import DEFAULT_STOP_ATR, STOPS_ATR, best_exit_trades
 from market.simulate import SimulatedMarket
@@ -30,7 +31,6 @@ from pipelines.backtest_files import COMPARED
 from selection.atomic import write_json_atomically
 
 OUT = Path("runs/bench/exit_share.json")
-DEFAULTS = "defaults"
 BEST_DEFAULT_STOP, BEST = "best exit, the defaults' stop", "best exit, any stop"
 SAME = ["symbol", "signal_time"]
 

@@ -40,7 +40,7 @@ def show(console: Console, told: Told, folder: str) -> None:
         console.print(_table(told))
     for line, style in _remarks(told):
         console.print(line, style=style, markup=False, soft_wrap=True)
-    if told.found.entries:
+    if told.found.entries and told.settings.exits.draws:
         learnable = f"{experiences_in_words(told)}: {Path(folder) / EXPERIENCES}"
         console.print(f"to learn  {learnable}", markup=False, soft_wrap=True)
     console.print(f"results   {folder}", markup=False, soft_wrap=True)

@@ -139,7 +139,7 @@ class ExitChoice(Protocol):
         What is set otherwise than the table's defaults.
     tick_size : mapping
     draws : int
-        Replays that experiences are written of.
+        Replays that experiences are written of; 0 where there is nothing to learn from.
     """
 
     settings: ExitSettings
@@ -205,7 +205,8 @@ class BarrierExits:
         sessions: list[str],
     ) -> None:
         self.parameters: Mapping[str, float] = {}
-        self.draws = 1
+        # Nothing has read the parameters that its trades would tell of.
+        self.draws = 0
         self.variation: Variation | None = None
         self.tick_size = checked_ticks(tick_size)
         self.settings = exit_settings(

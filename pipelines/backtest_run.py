@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,10 +43,11 @@ from pipelines.learned_exits import LearnedExits, falls_logged_once, falls_of, r
 from pipelines.progress import WorkProgress
 from pipelines.run_digest import DIGEST_CHARS, RUNS, digest, without_places
 from pipelines.run_folder import held
+from pipelines.tracked import tracked
 from pipelines.writable import writable_folder
 from selection import DeployedModels
 from selection.deployed_files import DeploymentError
-from tracking.records import Status
+from tracking.records import RunStart
 
 BACKTESTS = RUNS / "backtests"
 # Of experiences; several thousand trades.
@@ -90,7 +90,11 @@ class BacktestRun:
         if needs_barriers(settings.exits):
             self.barriers = barriers_of(self.deployed, self.found.entries)
         self.policy = settings.exits.policy(settings.seed, self.barriers)
-        with held(self.folder), self._tracked() as end, falls_logged_once():
+        with (
+            held(self.folder),
+            tracked(settings.tracker, self._start()) as end,
+            falls_logged_once(),
+        ):
             self._record_looks()
             self._announce()
             told = self._told(self._replayed())
@@ -231,25 +235,10 @@ class BacktestRun:
                 policy_learnt_until=learnt_until,
             )
 
-    @contextmanager
-    def _tracked(self) -> Iterator[dict[str, Any]]:
-        """Tell the tracker of the run; what is put into the yielded dict is its last facts."""
-        tracker = self.settings.tracker
-        status: Status = "FAILED"
-        end: dict[str, Any] = {"metrics": {}, "tags": {}, "artifacts": []}
+    def _start(self) -> RunStart:
         name = records_of.run_name(self.settings.name, self.started, None, self.simulated)
         execution = uuid4().hex
-        tracker.start(
-            records.run_start(name, self.conf, simulated=self.simulated, execution=execution)
-        )
-        try:
-            yield end
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            tracker.finish(**end, status=status)
+        return records.run_start(name, self.conf, simulated=self.simulated, execution=execution)
 
 
 def _deployed(settings: BacktestSettings, *, simulated: bool) -> DeployedModels:

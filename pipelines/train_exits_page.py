@@ -1,5 +1,6 @@
 """The page of a learning: one HTML file that needs nothing but itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -111,6 +112,8 @@ def _line(one: ParameterEvidence) -> dict[str, Any]:
 
 def _copy_test(told: Told) -> list[dict[str, str]]:
     found = told.learnt.copy_test
+    if math.isnan(found.net):
+        return []
     lines = (
         ("the net", found.net, "its own answer"),
         ("the parameters in force", found.copy, "what repeating them would come to"),

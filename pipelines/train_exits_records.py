@@ -17,6 +17,7 @@ from exits.evidence import ParameterEvidence
 from exits.exit_model_file import DESCRIPTION, read_description
 from exits.feature_table import INDEX as FEATURE
 from exits.learning import Learnt
+from exits.parameters import defaults
 from exits.simple_learning import SimpleLearning
 from exits.simple_learning_file import FILE
 from market.bars import FloatArray
@@ -181,7 +182,11 @@ def effects_of(rows: DecisionRows, learnt: Learnt) -> tuple[Effect, ...]:
         side_K=x_KF[:, FEATURE["side"]].astype(np.int64),
         numbers=numbers,
     )
-    return effects(learnt.model.decide(x_KF, atr_K), atr_K, states)
+    # What exploring held otherwise than the defaults is no change that the net makes.
+    decided_KP = np.where(
+        learnt.model.identified_P, learnt.model.decide(x_KF, atr_K), defaults(atr_K)
+    )
+    return effects(decided_KP, atr_K, states)
 
 
 def verdict(told: Told) -> str:

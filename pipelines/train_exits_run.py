@@ -1,8 +1,7 @@
 """One run of train_exits: read, learn, write the model, report, in that order."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipelines.console import console
 from pipelines.progress import WorkProgress
 from pipelines.run_digest import DIGEST_CHARS, RUNS, digest
 from pipelines.run_folder import held
+from pipelines.tracked import tracked
 from pipelines.train_exits_display import EpochDisplay, data_table, show
 from pipelines.train_exits_files import (
     EVIDENCE,
@@ -37,7 +37,7 @@ from pipelines.train_exits_files import (
 from pipelines.train_exits_page import write_page
 from pipelines.train_exits_settings import TrainExitsSettings
 from pipelines.writable import writable_folder
-from tracking.records import Status
+from tracking.records import RunStart
 
 EXITS = RUNS / "exits"
 # What decides where results are put, but not what they are.
@@ -62,7 +62,7 @@ class TrainExitsRun:
         # It is not made before there is a model.
         there = self.model_dir.exists()
         writable_folder("model_dir", self.model_dir if there else self.model_dir.parent)
-        with held(self.folder), self._tracked() as end:
+        with held(self.folder), tracked(self.settings.tracker, self._start()) as end:
             begin(self.folder)
             told = self._told()
             if not told.learnt.hindsight:
@@ -143,21 +143,7 @@ class TrainExitsRun:
         rejected = self.folder / REJECTED
         return [*files, *([rejected] if rejected.exists() else [])]
 
-    @contextmanager
-    def _tracked(self) -> Iterator[dict[str, Any]]:
-        """Tell the tracker of the run; what is put into the yielded dict is its last facts."""
-        tracker = self.settings.tracker
-        status: Status = "FAILED"
-        end: dict[str, Any] = {"metrics": {}, "tags": {}, "artifacts": []}
+    def _start(self) -> RunStart:
         name = records_of.run_name(self.settings.name, self.started, None)
-        tracker.start(
-            records.run_start(name, self.conf, simulated=self.simulated, execution=uuid4().hex)
-        )
-        try:
-            yield end
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            tracker.finish(**end, status=status)
+        execution = uuid4().hex
+        return records.run_start(name, self.conf, simulated=self.simulated, execution=execution)
