@@ -247,7 +247,7 @@ def test_logs_that_are_full_grow_and_keep_what_they_hold(monkeypatch):
     long = drawn("trends", 0, 600)
     roomy = compared(long)
     # Two steps of one symbol, 16 rows, is the least room there is.
-    monkeypatch.setattr("backtest.replay._MOST_ROOM_AT_FIRST", 0)
+    monkeypatch.setattr("backtest.replaying._MOST_ROOM_AT_FIRST", 0)
     cramped = compared(long)
     for name in ("trades", "partials", "stop_moves", "decisions"):
         assert len(getattr(roomy, name)) > 16
