@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, an MLflow server, and a line to it that can be disturbed.
+"""Real servers for tests: PostgreSQL, Redis, MLflow, and a line that can be disturbed.
 
 Where the programs are missing tests skip by name, or fail with ASSAY_SERVERS_REQUIRED=1.
 """
@@ -124,6 +124,70 @@ class Postgres:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Redis:
+    """A redis-server whose every answer is on disk, in a folder and on a port of its own.
+
+    Options are those of redis.conf; it keeps port and folder when it starts again.
+    """
+
+    def __init__(self, **options):
+        self._program = shutil.which("redis-server") or skip_or_fail(
+            "redis-server is not installed (Debian: redis-server)"
+        )
+        if importlib.util.find_spec("redis") is None:
+            skip_or_fail("the package redis is not installed")
+        self.folder = Path(tempfile.mkdtemp(prefix="assay-redis-"))
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        durable = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+        self.options = durable | {name.replace("_", "-"): value for name, value in options.items()}
+        self._process = None
+
+    def start(self):
+        """Start it, and wait until it has read all that it kept."""
+        self.begin()
+        until(self._serves, "redis-server", self._process)
+
+    def begin(self):
+        """Start it, and wait for nothing."""
+        options = {"bind": "127.0.0.1", "port": self.port, "dir": self.folder} | self.options
+        given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen([self._program, *given], stdout=log, stderr=log)
+
+    def _serves(self):
+        """Tell whether it answers other than that it is loading; a refusal is an answer."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as line:
+            line.sendall(b"PING\r\n")
+            answer = line.recv(64)
+            return bool(answer) and not answer.startswith(b"-LOADING")
+        return False
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def stop(self):
+        """End it as a system that shuts down does."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def kill(self):
+        """End it at once, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def remove(self):
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -262,6 +326,16 @@ def postgres():
         yield cluster
     finally:
         cluster.remove()
+
+
+@contextmanager
+def redis_server(**options):
+    server = Redis(**options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Live: events between processes, paper trading, what closed trades teach, the service."""
