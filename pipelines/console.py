@@ -1,6 +1,8 @@
 """The terminal, and the log records shown on it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from rich.console import Console
@@ -14,6 +16,16 @@ DETAIL = "dim"
 def console() -> Console:
     """Return the one console of this process: who writes past it would garble a live display."""
     return Console(highlight=False, emoji=False)
+
+
+@contextmanager
+def lines_beside_json() -> Iterator[None]:
+    """Show lines on standard error meanwhile: a machine reads what is printed besides."""
+    before, console().stderr = console().stderr, True
+    try:
+        yield
+    finally:
+        console().stderr = before
 
 
 class ConsoleHandler(logging.Handler):
