@@ -56,7 +56,7 @@ class OnnxModel:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self._session = _session(content)
+        self._session = opened(content)
         # Made anew, as they would be for every call, they take a microsecond.
         self._options = _run_options()
         self.name, self.names_F, self.context_rows = _notes(self._session)
@@ -106,7 +106,8 @@ def _parts(given: FloatArray) -> Iterator[FloatArray]:
         yield np.ascontiguousarray(given[first : first + BATCH_ROWS])
 
 
-def _session(content: bytes) -> "InferenceSession":
+def opened(content: bytes) -> "InferenceSession":
+    """Return ONNX Runtime's session of a file whose form was looked over; raises ModelError."""
     import onnxruntime
     from onnxruntime.capi import (
         onnxruntime_pybind11_state as state,
@@ -175,7 +176,7 @@ def _through_trees(content: bytes) -> Rows | None:
     walks = _cut_out_trees(model)
     if not walks:
         return None
-    rest = _session(model.SerializeToString())
+    rest = opened(model.SerializeToString())
     wants_features = any(one.name == FEATURES for one in rest.get_inputs())
 
     def answers(x_NF: FloatArray) -> FloatArray:

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from market.bars import Bars, DataError, FloatArray
-from market.checks.bar_checks import checked
+from market.checks.bar_checks import usable_bars
 from market.data_files import numbers, utc_times
-from market.reading.raw_bars import FileFormat, RawBars
+from market.reading.raw_bars import GIVEN, FileFormat, RawBars
 from market.reading.safe_names import printable, some
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date")
@@ -68,7 +68,7 @@ def closed_bars(symbol: str, given: Any, *, length: timedelta | None, now: datet
         A polars or pandas frame has one row per bar: its start in a column timestamp, time,
         datetime or date, or in a pandas index (UTC where no zone is given), open, high, low, close
         and, if there is one, volume; in any case. Others are left. The rows go through the checks
-        and repairs of price files (`market.checks.bar_checks.checked`), so that they become the
+        and repairs of price files (`market.checks.bar_checks.usable_bars`), so that they become the
         bars that training would have made of them; a bad row is refused.
     length : timedelta or None
         Length of a frame's bars; None takes the commonest step between two.
@@ -170,13 +170,13 @@ def _bars_of(symbol: str, given: Any, length: timedelta | None, now_utc: np.date
         format=_format(time_name, ("volume",) if has_volume else ()),
     )
     step = None if length is None else np.timedelta64(length, "us")
-    bars, _ = checked(raw, symbol=symbol, length=step, max_dropped=0.0, now_utc=now_utc)
+    bars, _ = usable_bars(raw, symbol=symbol, length=step, max_dropped=0.0, now_utc=now_utc)
     return bars
 
 
 def _format(time_name: str, volume: tuple[str, ...]) -> FileFormat:
     return FileFormat(
-        kind="DataFrame",
+        kind=GIVEN,
         encoding=None,
         separator=None,
         compression=None,

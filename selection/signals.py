@@ -1,6 +1,6 @@
 """What a deployed model says about a history of bars.
 
-Axes: N events.
+Axes: N events, F features.
 """
 
 from dataclasses import dataclass
@@ -53,6 +53,8 @@ class BarSignals:
         Enough bars and events come before: a longer history would say the same.
     closed_at : datetime64[us]
         Close of the last closed bar, UTC.
+    x_NF : float64 array, shape (n_events, n_features), or None
+        What the model was asked with, where it was kept.
     """
 
     symbol: str
@@ -63,6 +65,7 @@ class BarSignals:
     p_win_N: FloatArray
     settled_N: BoolArray
     closed_at: np.datetime64
+    x_NF: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.t0_N)
@@ -75,11 +78,16 @@ class BarSignals:
         direction, p_win = int(self.direction_N[-1]), float(self.p_win_N[-1])
         if not self.settled_N[-1]:
             return Signal("HOLD", "the history is too short to be sure", direction, p_win)
-        if p_win >= self.threshold:
-            return Signal("BUY" if direction > 0 else "SELL", None, direction, p_win)
-        # Reached with NaN on either side too: what is not known to be enough is no trade.
-        below = f"probability {shown(p_win, self.threshold)} is below {self.threshold}"
-        return Signal("HOLD", below, direction, p_win)
+        return judged(direction, p_win, self.threshold)
+
+
+def judged(direction: int, p_win: float, threshold: float) -> Signal:
+    """Return what to do about an event of which enough is known."""
+    if p_win >= threshold:
+        return Signal("BUY" if direction > 0 else "SELL", None, direction, p_win)
+    # Reached with NaN on either side too: what is not known to be enough is no trade.
+    below = f"probability {shown(p_win, threshold)} is below {threshold}"
+    return Signal("HOLD", below, direction, p_win)
 
 
 def shown(p_win: float, threshold: float) -> str:

@@ -28,21 +28,24 @@ from market.checks.bar_report import (
     Dropped,
     FileReading,
     report_of,
-    swapped_keys,
+)
+from market.checks.bar_words import (
+    BAD_PRICE,
+    BAD_VOLUME,
+    HIGH_BELOW_LOW,
+    LARGEST,
+    NO_TIME,
+    NOISE,
+    OUTSIDE,
+    PRICES,
+    SECOND_BAR,
+    SMALLEST,
+    finding,
+    moment,
+    place,
+    swapped,
 )
 from market.reading.raw_bars import RawBars
-
-PRICES = ("open", "high", "low", "close")
-# A number above it is no price and no volume, and its square no number at all.
-LARGEST = 1e100
-NOISE = 1e-9  # relative: what dividing prices kept as integers leaves behind
-
-NO_TIME = "no time"
-BAD_PRICE = "price missing or not above 0"
-HIGH_BELOW_LOW = "high below low"
-OUTSIDE = "open or close outside low to high"
-BAD_VOLUME = "volume below 0"
-SECOND_BAR = "second bar at one time"
 
 # Of a bar's length: below the first a step is a shorter bar's, within the second of it a bar's own,
 # above the third a longer bar's, or bars are missing.
@@ -78,15 +81,36 @@ def checked(
     now_utc: np.datetime64,
     named_length: np.timedelta64 | None = None,
 ) -> tuple[Bars, BarReport]:
-    """Return the usable bars of a file and what was found in it.
+    """Return what `usable_bars` does, and beside what was read all that is measured in the bars."""
+    bars, reading = usable_bars(
+        raw,
+        symbol=symbol,
+        length=length,
+        max_dropped=max_dropped,
+        now_utc=now_utc,
+        named_length=named_length,
+    )
+    return bars, report_of(bars, reading)
+
+
+def usable_bars(
+    raw: RawBars,
+    *,
+    symbol: str,
+    length: np.timedelta64 | None,
+    max_dropped: float,
+    now_utc: np.datetime64,
+    named_length: np.timedelta64 | None = None,
+) -> tuple[Bars, FileReading]:
+    """Return the usable bars of a file and what became of its rows.
 
     Put right and counted: rows newest first or out of order (sorted), rows repeated (one kept),
     stamps at most a tenth of a bar late (moved to their bar's start, if no bar is there), high and
     low that miss open and close by rounding noise (widened), rows without any price, fillers (flat
     at the close before and without volume, after bars with volume), an empty volume (0), bars still
-    forming. Dropped as bad, within limits: a missing time, a price that is missing or not above 0,
-    high below low, open or close outside, a volume below 0, the second of two different bars at one
-    time.
+    forming. Dropped as bad, within limits: a missing time, a price that is missing, not above 0 or
+    of a size that no price has, high below low, open or close outside, a volume below 0, the second
+    of two different bars at one time.
 
     Parameters
     ----------
@@ -122,7 +146,7 @@ def checked(
         raise DataError(
             f"{raw.file}: {len(bars)} usable bars in {len(raw):,} rows, at least 2 are needed"
         )
-    return bars, report_of(bars, _reading(raw, found, length_from, named_length))
+    return bars, _reading(raw, found, length_from, named_length)
 
 
 def _reading(
@@ -149,11 +173,13 @@ def _check_future(raw: RawBars, now_utc: np.datetime64) -> None:
     future_T = raw.start_T > now_utc
     if future_T.any():
         first = int(np.argmax(future_T))
-        is_near = raw.start_T[first] - now_utc <= DAY
-        advice = "set data.time_zone to the clock of the file" if is_near else "is it a wrong year?"
+        advice = "is it a wrong year?"
+        if raw.start_T[first] - now_utc <= DAY:
+            advice = "set data.time_zone to the clock of the file"
+            advice = "give the starts of bars in UTC" if raw.is_given else advice
         raise DataError(
-            f"{_place(raw, first, 'time')}: {_text(raw.start_T[first])} UTC is in the future, it "
-            f"is {_text(now_utc.astype('datetime64[m]'))} UTC; {advice}"
+            f"{place(raw, first, 'time')}: {moment(raw.start_T[first])} UTC is in the future, it "
+            f"is {moment(now_utc.astype('datetime64[m]'))} UTC; {advice}"
         )
 
 
@@ -173,7 +199,7 @@ def _judged(raw: RawBars, found: _Findings) -> tuple[RawBars, IndexArray]:
     with np.errstate(invalid="ignore"):
         reasons = {
             NO_TIME: np.isnat(raw.start_T),
-            BAD_PRICE: ~((price_CT > 0) & (price_CT <= LARGEST)).all(axis=0),
+            BAD_PRICE: ~((price_CT >= SMALLEST) & (price_CT <= LARGEST)).all(axis=0),
             HIGH_BELOW_LOW: high_T < low_T * (1 - NOISE),
             OUTSIDE: (high_T < top_T * (1 - NOISE)) | (low_T > bottom_T * (1 + NOISE)),
             BAD_VOLUME: ~((raw.volume_T >= 0) & (raw.volume_T <= LARGEST)),
@@ -253,21 +279,24 @@ def _unequal(
     row = int(np.argmax(raw.start_T == times[first + 1]))
     came = length_text(times[first + 1] - times[first])
     found = (
-        f"{_place(raw, row, 'time')}: {came} after the bar before, as {strange_S.mean():.0%} of "
+        f"{place(raw, row, 'time')}: {came} after the bar before, as {strange_S.mean():.0%} of "
         f"the bars come at other steps than {length_text(used)}"
     )
+    mixed = "bars of more than one length"
+    if usual is not None and np.abs(usual / used - 1) >= _LIKE:
+        wanted = "expected were bars of" if raw.is_given else "data.bar_length says"
+        return DataError(
+            f"{found}: {wanted} {length_text(used)}, the bars come every {length_text(usual)}; "
+            "bars are not resampled"
+        )
+    if raw.is_given:
+        return DataError(f"{found}: {mixed}; give those of one length")
     if usual is None:
         return DataError(
-            f"{found}: bars of more than one length; keep a file per bar length, or set "
-            "data.bar_length where bars are only missing"
+            f"{found}: {mixed}; keep a file per bar length, or set data.bar_length where bars are "
+            "only missing"
         )
-    if np.abs(usual / used - 1) < _LIKE:
-        end = "bars of more than one length; keep a file per bar length"
-        return DataError(f"{found} (data.bar_length): {end}")
-    return DataError(
-        f"{found}: data.bar_length says {length_text(used)}, the bars come every "
-        f"{length_text(usual)}; bars are not resampled"
-    )
+    return DataError(f"{found} (data.bar_length): {mixed}; keep a file per bar length")
 
 
 def _one_each(
@@ -342,59 +371,12 @@ def _check_dropped(raw: RawBars, found: _Findings, max_dropped: float) -> None:
     ranged = int((raw.high_T != raw.low_T).sum())
     n_swapped = len(found.bad.get(HIGH_BELOW_LOW, ()))
     if n_swapped > _MOST_ROWS * ranged:
-        raise DataError(
-            f"{raw.file}: high and low look swapped: high is below low in {n_swapped:,} of "
-            f"{len(raw):,} rows; if so set {swapped_keys(raw.format.columns, 'high', 'low')}"
-        )
+        raise DataError(swapped(raw, n_swapped))
     firsts = {reason: int(rows.min()) for reason, rows in found.bad.items()}
     reason = min(firsts, key=firsts.__getitem__)
+    said = f"{finding(raw, reason, firsts[reason])}; {n_bad:,} of {len(raw):,} rows are bad"
+    if raw.is_given:
+        raise DataError(f"{said}: mend them at their source")
     raise DataError(
-        f"{_finding(raw, reason, firsts[reason])}; {n_bad:,} of {len(raw):,} rows are bad, at most "
-        f"{most:,} may be dropped: mend them, or raise data.max_dropped"
+        f"{said}, at most {most:,} may be dropped: mend them, or raise data.max_dropped"
     )
-
-
-def _finding(raw: RawBars, reason: str, row: int) -> str:
-    """Return where a bad row is, what was found and what was expected."""
-    price = {name: float(getattr(raw, f"{name}_T")[row]) for name in PRICES}
-    low_to_high = f"low {price['low']:g} to high {price['high']:g}"
-    if reason == NO_TIME:
-        return f"{_place(raw, row, 'time')}: is empty, expected a time"
-    if reason == BAD_PRICE:
-        name = next(n for n, value in price.items() if not 0 < value <= LARGEST)
-        wanted = f"a price above 0{_limit(price[name])}"
-        return f"{_place(raw, row, name)}: {price[name]:g}, expected {wanted}"
-    if reason == HIGH_BELOW_LOW:
-        return f"{_place(raw, row, 'high')}: {price['high']!r} is below low {price['low']!r}"
-    if reason == OUTSIDE:
-        name = next(n for n in ("open", "close") if not _within(price, n))
-        return f"{_place(raw, row, name)}: {price[name]!r} lies outside {low_to_high}"
-    if reason == BAD_VOLUME:
-        volume = float(raw.volume_T[row])
-        wanted = f"a volume of 0 or more{_limit(volume)}"
-        return f"{_place(raw, row, 'volume')}: {volume:g}, expected {wanted}"
-    return (
-        f"{_place(raw, row, 'time')}: a second, different bar at {_text(raw.start_T[row])} UTC, "
-        "expected one"
-    )
-
-
-def _limit(value: float) -> str:
-    return f" and up to {LARGEST:g}" if LARGEST < value < np.inf else ""
-
-
-def _within(price: dict[str, float], name: str) -> bool:
-    is_above = price[name] * (1 - NOISE) > price["high"]
-    return not is_above and price[name] * (1 + NOISE) >= price["low"]
-
-
-def _place(raw: RawBars, row: int, field: str) -> str:
-    name = raw.format.columns.get(field, field)
-    column = name if name.startswith("column ") else f"column {name}"
-    return f"{raw.file}, row {raw.row_T[row]}, {column}"
-
-
-def _text(time: np.datetime64) -> str:
-    """Return a time to the minute, or to what it holds beyond."""
-    text = str(time.astype("datetime64[us]")).replace("T", " ")
-    return text[:16] if text.endswith(":00.000000") else text.removesuffix(".000000")

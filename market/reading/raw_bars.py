@@ -14,6 +14,8 @@ from market.bars import FloatArray, TimeArray
 from market.reading.safe_names import clipped
 
 FIELDS = ("time", "open", "high", "low", "close", "volume")
+# The kind of what a caller hands over, and no file.
+GIVEN = "DataFrame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ class RawBars:
     def file(self) -> str:
         """The file's name, for messages."""
         return clipped(self.path.name)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a caller handed it over, who has no settings of a file to change."""
+        return self.format.kind == GIVEN
 
     def __len__(self) -> int:
         return len(self.start_T)

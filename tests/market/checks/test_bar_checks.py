@@ -185,6 +185,7 @@ LIMIT = "; 1 of 10 rows are bad, at most 0 may be dropped: mend them, or raise d
         ({1: np.nan}, "column Open: nan, expected a price above 0"),
         ({2: np.inf}, "column High: inf, expected a price above 0"),
         ({3: 0.0}, "column Low: 0, expected a price above 0"),
+        ({3: 5e-324}, "column Low: 4.94066e-324, expected a price above 0, 1e-100 at least"),
         ({2: 1e101}, "column High: 1e+101, expected a price above 0 and up to 1e+100"),
         ({5: 1e101}, "column volume: 1e+101, expected a volume of 0 or more and up to 1e+100"),
         ({4: -1.5}, "column Close: -1.5, expected a price above 0"),
