@@ -36,7 +36,7 @@ def show(console: Console, told: Told, folder: str) -> None:
         console.print(_compared(part))
     for line in compared_in_words(told):
         console.print(line, markup=False, soft_wrap=True)
-    if told.found.entries:
+    if told.found.entries or told.statistics.trades.n_trades:
         console.print(_table(told))
     for line, style in _remarks(told):
         console.print(line, style=style, markup=False, soft_wrap=True)
@@ -92,7 +92,7 @@ def _table(told: Told) -> Table:
     for heading in ("trades", "won", "R per trade", "total R", "profit factor", "drawdown"):
         table.add_column(heading, justify="right", no_wrap=True)
     by_symbol = told.statistics.groups["symbol"]
-    for symbol in told.found.entries:
+    for symbol in dict.fromkeys([*told.found.entries, *by_symbol]):
         if symbol in by_symbol:
             table.add_row(symbol, *_cells(by_symbol[symbol]), "")
         else:

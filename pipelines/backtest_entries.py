@@ -19,12 +19,11 @@ from backtest.entries import (
 from backtest.markets import Market
 from backtest.research import folder_of, researched
 from market.bars import Bars, DataError
-from market.simulate import SimulatedMarket
-from market.source import source_digest
+from pipelines import live_inputs
 from pipelines.backtest_settings import EVENTS, SELECTED, BacktestSettings
 from pipelines.command import ConfigError, nearest
 from pipelines.later_bars import why_not_later
-from pipelines.readings import gravest_warning
+from pipelines.live_inputs import ReadBars
 from pipelines.run_digest import RUNS
 from selection import DeployedModels
 from selection.deployed_files import DeploymentError
@@ -73,7 +72,9 @@ def find_entries(settings: BacktestSettings, deployed: DeployedModels) -> Found:
             done.untraded[symbol] = str(selection["reason"])
             continue
         try:
-            bars = _bars(settings, symbol, done)
+            bars, done.digests[symbol], odd = bars_of(settings, symbol)
+            if odd:
+                done.warnings.append(f"{symbol}: {odd}")
             if why := why_not_later(settings, symbol, selection, bars):
                 done.not_later[symbol] = why
                 continue
@@ -179,15 +180,6 @@ def _symbols(settings: BacktestSettings, deployed: DeployedModels) -> list[str]:
     return list(dict.fromkeys(settings.symbols or known))
 
 
-def _bars(settings: BacktestSettings, symbol: str, done: Found) -> Bars:
-    source = settings.source
-    if symbol not in source.symbols:
-        raise DataError(f"{symbol}: is not in the data; there are: {', '.join(source.symbols)}")
-    if isinstance(source, SimulatedMarket):
-        bars = source.bars(symbol, settings.seed)
-    else:
-        bars, report = source.read(symbol)
-        if odd := gravest_warning(report):
-            done.warnings.append(f"{symbol}: {odd}")
-    done.digests[symbol] = source_digest(source, symbol, settings.seed)
-    return bars
+def bars_of(settings: BacktestSettings, symbol: str) -> ReadBars:
+    """Return a symbol's bars as they are replayed; raises DataError."""
+    return live_inputs.bars_of(settings.source, symbol, settings.seed)

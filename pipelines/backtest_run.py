@@ -1,22 +1,25 @@
 """One run of backtest: entries, holdouts written down, replay, statistics, files, in that order."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import polars as pl
 
+from backtest.costs import Account, Costs, ExitSettings
 from backtest.holdout import Look, Shown, record_looks
+from backtest.markets import Market
 from backtest.period import first_tradable
-from backtest.replay import replay
+from backtest.replay import OnProgress, replay
 from backtest.replayed import Replayed
 from backtest.report import write_report
 from backtest.research import EXECUTION
 from backtest.stats import statistics
+from exits.evaluator import ExitEvaluator
 from exits.experience import experiences, write_experiences
 from exits.policy import Defaults, ExitPolicy
 from market.simulate import SimulatedMarket
@@ -40,13 +43,12 @@ from pipelines.command import ALL_TRAINED, NOTHING_TRAINED, SOME_FAILED, ConfigE
 from pipelines.console import console
 from pipelines.later_bars import check_any_later, from_learning_on
 from pipelines.learned_exits import LearnedExits, falls_logged_once, falls_of, required
+from pipelines.live_inputs import check_same_market, opened
 from pipelines.progress import WorkProgress
 from pipelines.run_digest import DIGEST_CHARS, RUNS, digest, without_places
 from pipelines.run_folder import held
 from pipelines.tracked import tracked
 from pipelines.writable import writable_folder
-from selection import DeployedModels
-from selection.deployed_files import DeploymentError
 from tracking.records import RunStart
 
 BACKTESTS = RUNS / "backtests"
@@ -56,14 +58,90 @@ MOST_TRACKED_BYTES = 50_000_000
 _log = logging.getLogger(__name__)
 
 
-class BacktestRun:
-    """Everything between a checked configuration and the exit code."""
+class Traded(NamedTuple):
+    """What was traded, and on which markets: an account that goes on may have more of them."""
 
-    def __init__(self, settings: BacktestSettings, conf: Mapping[str, Any]) -> None:
+    replayed: Replayed
+    markets: Sequence[Market]
+
+
+class Replay(Protocol):
+    """What trades markets: by `backtest.replay.replay`, or as that does."""
+
+    def __call__(
+        self,
+        markets: Sequence[Market],
+        policy: ExitPolicy,
+        *,
+        exits: ExitSettings,
+        costs: Costs,
+        account: Account,
+        evaluator: ExitEvaluator | None,
+        on_progress: OnProgress,
+    ) -> Traded:
+        """Return what was traded."""
+        ...
+
+
+def no_check(markets: Sequence[Market]) -> None:
+    """Find nothing in the way of a replay."""
+
+
+def replayed_at_once(
+    markets: Sequence[Market],
+    policy: ExitPolicy,
+    *,
+    exits: ExitSettings,
+    costs: Costs,
+    account: Account,
+    evaluator: ExitEvaluator | None,
+    on_progress: OnProgress,
+) -> Traded:
+    """Return the replay of markets; an empty one where there are none."""
+    if not markets:
+        return Traded(Replayed.empty(), [])
+    replayed = replay(
+        markets,
+        policy,
+        exits=exits,
+        costs=costs,
+        account=account,
+        evaluator=evaluator,
+        on_progress=on_progress,
+    )
+    return Traded(replayed, markets)
+
+
+class BacktestRun:
+    """Everything between a checked configuration and the exit code.
+
+    Parameters
+    ----------
+    settings : BacktestSettings
+    conf : mapping
+        What they were made of.
+    replay : Replay
+    check : callable
+        Raises ConfigError where the markets cannot be traded: before a holdout is opened.
+    compares : bool
+        Whether learnt exits are held against defaults and barriers.
+    """
+
+    def __init__(
+        self,
+        settings: BacktestSettings,
+        conf: Mapping[str, Any],
+        *,
+        replay: Replay = replayed_at_once,
+        check: Callable[[Sequence[Market]], None] = no_check,
+        compares: bool = True,
+    ) -> None:
         self.settings, self.conf = settings, conf
+        self._replay, self._check, self._compares = replay, check, compares
         self.started = datetime.now(UTC)
         self.simulated = isinstance(settings.source, SimulatedMarket)
-        self.deployed = _deployed(settings, simulated=self.simulated)
+        self.deployed = opened("manifest", settings.manifest, settings.public_key)
+        check_same_market(self.deployed, settings.source)
         if isinstance(settings.exits, LearnedExits):
             self.settings = from_learning_on(settings, settings.exits, simulated=self.simulated)
         kept = {key: one for key, one in without_places(conf).items() if key != "public_key"}
@@ -75,6 +153,7 @@ class BacktestRun:
         self.shown: dict[str, Shown] = {}
         self.barriers: Barriers | None = None
         self.policy: ExitPolicy = Defaults()
+        self.markets: Sequence[Market] = []
 
     def run(self) -> int:
         """Run it all; return the exit code."""
@@ -95,6 +174,7 @@ class BacktestRun:
             tracked(settings.tracker, self._start()) as end,
             falls_logged_once(),
         ):
+            self._check(self._found_markets())
             self._record_looks()
             self._announce()
             told = self._told(self._replayed())
@@ -121,6 +201,9 @@ class BacktestRun:
         name = digest([self.conf_digest, self.found.digests, replayed])[:DIGEST_CHARS]
         return self.settings.output_dir or BACKTESTS / name
 
+    def _found_markets(self) -> list[Market]:
+        return [one.market for one in self.found.entries.values()]
+
     def _record_looks(self) -> None:
         """Write down which holdouts will be seen: before anything is replayed."""
         look = Look(self.conf_digest, self.found.digests)
@@ -134,17 +217,13 @@ class BacktestRun:
         draws = self.settings.exits.draws
         times = f", {draws} times" if draws > 1 else ""
         if n_bars:
-            rules = "the rules are compiled where that is not done yet"
-            _log.info("replaying %s bars%s (%s)", n_bars, times, rules)
+            _log.info("replaying %s bars%s", f"{n_bars:,}", times)
 
     def _replayed(self) -> Replayed:
         settings = self.settings
-        markets = [one.market for one in self.found.entries.values()]
-        if not markets:
-            return Replayed.empty()
         with WorkProgress(console(), "replaying") as progress, required():
-            replayed = replay(
-                markets,
+            replayed, self.markets = self._replay(
+                self._found_markets(),
                 self.policy,
                 exits=settings.exits.settings,
                 costs=settings.costs,
@@ -152,7 +231,9 @@ class BacktestRun:
                 evaluator=settings.evaluator,
                 on_progress=progress.update,
             )
-        since = first_tradable(markets, settings.period.start)
+        if not self.markets:
+            return replayed
+        since = first_tradable(self.markets, settings.period.start)
         # Days on which only indicators warmed up would dilute the Sharpe ratio and the exposure.
         return replace(replayed, equity=replayed.equity.filter(pl.col("time") >= since))
 
@@ -160,7 +241,9 @@ class BacktestRun:
         """Hold what was learnt against the rest."""
         exits = self.settings.exits
         markets = [one.market for one in self.found.entries.values()]
-        if not isinstance(exits, LearnedExits) or self.barriers is None or not markets:
+        if not self._compares or not markets:
+            return None
+        if not isinstance(exits, LearnedExits) or self.barriers is None:
             return None
         _log.info("holding what was learnt against defaults and barriers")
         with required():
@@ -218,7 +301,7 @@ class BacktestRun:
     def _experiences(self, replayed: Replayed) -> Iterator[dict[str, Any]]:
         """Yield the experiences of the replay, and of those with other draws."""
         settings = self.settings
-        bars = {symbol: one.market.bars for symbol, one in self.found.entries.items()}
+        bars = {market.symbol: market.bars for market in self.markets}
         exits = settings.exits
         learnt_until = exits.opened.learnt_until if isinstance(exits, LearnedExits) else None
         for draw in range(settings.exits.draws):
@@ -239,23 +322,6 @@ class BacktestRun:
         name = records_of.run_name(self.settings.name, self.started, None, self.simulated)
         execution = uuid4().hex
         return records.run_start(name, self.conf, simulated=self.simulated, execution=execution)
-
-
-def _deployed(settings: BacktestSettings, *, simulated: bool) -> DeployedModels:
-    try:
-        deployed = DeployedModels.from_manifest(
-            settings.manifest, public_key=settings.public_key, skip_broken=True
-        )
-    except DeploymentError as error:
-        raise ConfigError(f"manifest: {error}") from error
-    of_simulation = deployed.manifest.get("provenance", {}).get("simulated")
-    if of_simulation is not None and of_simulation != simulated:
-        kinds = ("real prices", "a simulated market")
-        raise ConfigError(
-            f"data: the models were trained on {kinds[of_simulation]}, these bars are of "
-            f"{kinds[simulated]}"
-        )
-    return deployed
 
 
 def name_of(exits: ExitChoice, policy: ExitPolicy) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +10,12 @@ import numpy as np
 from backtest.costs import Account, Costs
 from backtest.period import Period
 from exits.evaluator import ExitEvaluator
-from market.bar_files import BarFiles
-from market.simulate import SimulatedMarket
-from market.table_files import TableFiles
 from pipelines.backtest_exits import BarrierExits, ExitChoice, FixedExits
-from pipelines.command import ConfigError, nearest
+from pipelines.command import ConfigError
 from pipelines.deploy_settings import checked_public_key
 from pipelines.learned_exits import LearnedExits
-from pipelines.typed_conf import chosen, section, typed
+from pipelines.live_inputs import OfBars, day, source_of_bars
+from pipelines.typed_conf import chosen, root_values, section
 from tracking.tracker import Tracker
 
 SELECTED = "selected"
@@ -54,7 +51,7 @@ class ReplayedBars:
     def __init__(
         self, *, holdout: Literal["sealed", "open"], start: str | None, end: str | None
     ) -> None:
-        first, last = _day("start", start), _day("end", end)
+        first, last = day("start", start), day("end", end)
         if first is not None and last is not None and first >= last:
             raise ValueError(f"end must be later than start, {start}, was {end}")
         self.period = Period(first, last, opens_holdout=holdout == "open")
@@ -82,7 +79,7 @@ class BacktestSettings:
     name: str
     manifest: Path
     public_key: Path | None
-    source: SimulatedMarket | BarFiles
+    source: OfBars
     symbols: list[str] | None
     seed: int
     trials: int
@@ -125,19 +122,12 @@ def backtest_settings(conf: Mapping[str, Any]) -> BacktestSettings:
         tracker=chosen("tracking", conf["tracking"]),
         output_dir=None if values["output_dir"] is None else Path(values["output_dir"]),
         # Last: whatever else is wrong is said before a folder is looked at.
-        source=_source(conf["data"]),
+        source=source_of_bars(conf["data"], "to replay"),
     )
 
 
 def _values(conf: Mapping[str, Any]) -> dict[str, Any]:
-    known = {*SCALARS, *GROUPS, *SECTIONS}
-    for key in conf:
-        if key not in known:
-            raise ConfigError(f"{key}: unknown key{nearest(key, known)}")
-    for key in sorted(known):
-        if key not in conf:
-            raise ConfigError(f"{key} is missing; see --help")
-    values = {key: typed(key, conf[key], kind) for key, kind in SCALARS.items()}
+    values = root_values(conf, SCALARS, group=(*GROUPS, *SECTIONS))
     for key, least in (("seed", 0), ("trials", 1)):
         if values[key] < least:
             raise ConfigError(f"{key} must be at least {least}, was {values[key]}")
@@ -146,20 +136,3 @@ def _values(conf: Mapping[str, Any]) -> dict[str, Any]:
     if values["output_dir"] is not None and not values["output_dir"].strip():
         raise ConfigError("output_dir must name a folder, or be null, was empty")
     return values
-
-
-def _source(values: Any) -> SimulatedMarket | BarFiles:
-    source = chosen("data", values)
-    if isinstance(source, TableFiles):
-        raise ConfigError("data=table holds no bars to replay; use data=bars or data=demo")
-    found: SimulatedMarket | BarFiles = source
-    return found
-
-
-def _day(name: str, text: str | None) -> np.datetime64 | None:
-    if text is None:
-        return None
-    try:
-        return np.datetime64(date.fromisoformat(text), "us")
-    except ValueError:
-        raise ValueError(f"{name} must be a day such as 2020-01-31, was {text!r}") from None

@@ -119,6 +119,7 @@ class LearnedExits:
             tick_atr, minutes_per_bar, min_share, friday_late_hour, sessions
         )
         self._opened: Opened | None = None
+        self._asked_first: list[Rung] = []
 
     @property
     def opened(self) -> Opened:
@@ -136,7 +137,12 @@ class LearnedExits:
 
     def ladder(self) -> Ladder:
         """Return a new ladder; raises LadderError as it does."""
-        return Ladder(self.opened.rungs(), require=self.require, parameters=self.parameters)
+        rungs = [*self._asked_first, *self.opened.rungs()]
+        return Ladder(rungs, require=self.require, parameters=self.parameters)
+
+    def ask_first(self, rung: Rung) -> None:
+        """Put a rung before all others: live, the prediction service."""
+        self._asked_first = [rung]
 
     def policy(self, seed: int, barriers: Barriers | None, draw: int = 0) -> ExitPolicy:
         """Return the ladder, or what varies its answers."""

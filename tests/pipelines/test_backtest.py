@@ -91,7 +91,7 @@ def test_the_experiences_of_several_draws_are_counted_wherever_figures_stand(rep
     assert counted in page
     assert "exploration" in page.lower()
     assert f"{counted}: {tmp_path}/out/experiences.json" in said
-    assert said.count(", 2 times (") == 1
+    assert said.count(" bars, 2 times") == 1
 
 
 def test_an_interrupt_while_files_are_written_leaves_none_of_an_earlier_replay(
