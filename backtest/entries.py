@@ -19,6 +19,7 @@ from backtest.predictions import Predicted, predicted
 from market.bars import Bars, FloatArray
 from market.definitions import Decisions, Definition, DefinitionError, definition_of
 from selection import DeployedModels
+from selection.challenger import challenged_until
 from selection.deployed_files import DeploymentError
 from selection.stored_predictions import PREDICTIONS, verified_predictions
 
@@ -85,19 +86,21 @@ def deployed_entries(deployed: DeployedModels, symbol: str, bars: Bars, period: 
             "decision that was predicted out of fold; train again"
         )
     p_N = np.where(found.t0_N < learnt_until, known.at(found.t0_N), np.nan)
-    later_N = _answerable(found, learnt_until, deployed.lookback_rows(symbol))
+    later_N = answerable(found, learnt_until, deployed.lookback_rows(symbol))
     if later_N.any():
         first = int(np.argmax(later_N))
         rows_NF, before_NF = found.x_NF[first:], found.x_NF[:first]
-        p_N[first:] = deployed.predict_proba(symbol, rows_NF, before_NF)[:, 1]
-    threshold = selection.get("decision_threshold")
-    if threshold is None:
-        raise DeploymentError(f"{symbol}: the manifest gives no decision_threshold")
+        p_N[first:] = deployed.model_proba(symbol, rows_NF, before_NF)[:, 1]
+    calibration = deployed.live_calibration(symbol)
+    if calibration is not None:
+        # Of earlier decisions it has read the outcomes: they stay as the model said them.
+        p_N = calibration.since_fitted(found.t0_N, p_N)
     judged = _Judged(
         p_N=p_N,
-        threshold=threshold,
+        threshold=deployed.threshold(symbol),
         model=model,
-        seen_until=learnt_until,
+        # What gave it its place has been read too.
+        seen_until=max(learnt_until, challenged_until(selection) or learnt_until),
         n_later=int(later_N.sum()),
     )
     return _entries(kept, found, judged, period, touched)
@@ -235,10 +238,19 @@ def _definition(symbol: str, selection: Mapping[str, Any]) -> Definition:
     return definition
 
 
-def _answerable(
+def answerable(
     found: Decisions, learnt_until: np.datetime64, lookback_rows: int
 ) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Return which events the deployed model may be asked about: a tail of them."""
+    """Return which events the deployed model may be asked about: a tail of them.
+
+    Parameters
+    ----------
+    found : Decisions
+    learnt_until : datetime64
+        Decisions before are not answered.
+    lookback_rows : int
+        Events that the model looks back on, which must be settled too.
+    """
     first_settled = int(np.argmax(found.settled_N)) if found.settled_N.any() else len(found)
     enough_N = np.arange(len(found)) >= first_settled + lookback_rows
     return (found.t0_N >= learnt_until) & enough_N

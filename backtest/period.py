@@ -47,12 +47,12 @@ class Window:
     @property
     def first_utc(self) -> datetime:
         """Its start, with its zone."""
-        return _aware(self.start)
+        return aware(self.start)
 
     @property
     def last_utc(self) -> datetime:
         """Its end, with its zone."""
-        return _aware(self.end)
+        return aware(self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ def first_tradable(markets: Iterable[Market], start: np.datetime64 | None) -> da
     Without a start it is the first signal of any market; without signals, the first bar.
     """
     if start is not None:
-        return _aware(start)
+        return aware(start)
     known = list(markets)
     with_signals = [one for one in known if one.signal_T.any()]
     closes = [one.bars.close_time_T[np.argmax(one.signal_T != 0)] for one in with_signals]
-    return _aware(min(closes or [one.bars.close_time_T[0] for one in known]))
+    return aware(min(closes or [one.bars.close_time_T[0] for one in known]))
 
 
 def moment(text: str) -> np.datetime64:
@@ -132,6 +132,7 @@ def moment(text: str) -> np.datetime64:
     return np.datetime64(found, "us")
 
 
-def _aware(time: np.datetime64) -> datetime:
+def aware(time: np.datetime64) -> datetime:
+    """Return a time with its zone, UTC, as arrays hold it without."""
     found: datetime = time.astype("datetime64[us]").item()
     return found.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ Axes: T bars, S steps within a bar, W hours of the trading week, C columns.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,15 @@ SESSION_W /= np.sqrt(np.mean(SESSION_W**2))
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a market becomes: from bar ``at`` on, this edge, and its volatility so many times."""
+
+    at: int
+    edge: float
+    volatility: float
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """One simulated symbol together with what drives it and no trader sees.
 
@@ -65,7 +74,7 @@ class Simulation:
     ----------
     bars : Bars
     edge : float
-        Drift per unit of volatility at full state.
+        Drift per unit of volatility at full state, up to a change.
     state_T : float64 array, shape (n_bars,)
         In (-1, 1), known at the close of each bar from bars up to it: minus the hyperbolic tangent
         of the distance from the 48-bar average, in units of two 48-bar mean ranges. Bar t + 1 has
@@ -78,6 +87,8 @@ class Simulation:
         Average close and average high less low after each bar, in price.
     variance_T : float64 array, shape (n_bars,)
         GARCH variance of the next bar, mean 1.
+    change : Change or None
+        None where the market stays what it is.
     """
 
     bars: Bars
@@ -88,6 +99,7 @@ class Simulation:
     ema_T: FloatArray
     mean_range_T: FloatArray
     variance_T: FloatArray
+    change: Change | None = None
 
 
 class SimulatedMarket:
@@ -107,11 +119,20 @@ class SimulatedMarket:
         Folder in which the features and labels made of the bars are kept for the next run.
     cache_max_gb : float
         Most that folder may take, in 1e9 bytes.
+    changes_at : int or None
+        Bars after which the market is another one; None where it stays. The bars before do not
+        depend on it, nor on the two that follow.
+    edge_after : float or None
+        The edge from then on; None keeps it. Below 0, prices run away from their average.
+    volatility_after : float
+        Times the volatility up to then.
 
     Raises
     ------
     ValueError
-        If ``n_bars`` is not in [1, 100000], ``edge`` not in [0, 1], or the cache is unusable.
+        If ``n_bars`` is not in [1, 100000], ``edge`` not in [0, 1], ``edge_after`` not in [-1, 1],
+        ``volatility_after`` not in [0.1, 10], ``changes_at`` below 1, or the cache is unusable; or
+        if something changes, but not when.
     """
 
     def __init__(
@@ -121,6 +142,9 @@ class SimulatedMarket:
         edge: float,
         cache: str | None = None,
         cache_max_gb: float = math.inf,
+        changes_at: int | None = None,
+        edge_after: float | None = None,
+        volatility_after: float = 1.0,
     ) -> None:
         if not 1 <= n_bars <= MAX_BARS:
             raise ValueError(f"n_bars must be from 1 to {MAX_BARS}, was {n_bars}")
@@ -128,6 +152,7 @@ class SimulatedMarket:
             raise ValueError(f"edge must be from 0 to 1, was {edge}")
         self.n_bars = n_bars
         self.edge = edge
+        self.change = _change(edge, changes_at, edge_after, volatility_after)
         self.cache = table_cache(cache, cache_max_gb)
 
     @property
@@ -138,7 +163,9 @@ class SimulatedMarket:
     def identity(self, symbol: str, seed: int) -> dict[str, Any]:
         """Return all that decides what the bars of a symbol are, in values that JSON has."""
         market = {"n_bars": self.n_bars, "edge": self.edge}
-        return {"kind": "demo", "symbol": symbol, "seed": seed, **market}
+        # Named only where there is one: a market that stays is the market it always was.
+        changed = {} if self.change is None else {"change": asdict(self.change)}
+        return {"kind": "demo", "symbol": symbol, "seed": seed, **market, **changed}
 
     def bars(self, symbol: str, seed: int) -> Bars:
         """Return the bars of one symbol; equal arguments give equal bars.
@@ -171,20 +198,56 @@ class SimulatedMarket:
             ema_T,
             mean_range_T,
             variance_T,
+            self.change,
         )
 
     def _path(
         self, quote: SimulatedSymbol, noise: np.random.Generator, regimes: np.random.Generator
     ) -> FloatArray:
-        return simulate_path(
-            _start(quote),
-            quote.base_sigma,
-            SESSION_W,
-            self.edge,
-            10.0**quote.digits,
-            noise.standard_normal((self.n_bars, STEPS_PER_BAR)),
-            regimes.random(self.n_bars),
-        )
+        noise_TS = noise.standard_normal((self.n_bars, STEPS_PER_BAR))
+        uniform_T = regimes.random(self.n_bars)
+
+        def path(
+            bars: slice,
+            past: tuple[float, float, float, float, int],
+            edge: float,
+            volatility: float = 1.0,
+        ) -> FloatArray:
+            return simulate_path(
+                past,
+                quote.base_sigma * volatility,
+                np.roll(SESSION_W, -(bars.start % HOURS_PER_WEEK)),
+                edge,
+                10.0**quote.digits,
+                noise_TS[bars],
+                uniform_T[bars],
+            )
+
+        change = self.change
+        if change is None or change.at >= self.n_bars:
+            return path(slice(0, self.n_bars), _start(quote), self.edge)
+        before_TC = path(slice(0, change.at), _start(quote), self.edge)
+        close, ema, mean_range, variance, regime = before_TC[-1, :5].tolist()
+        past = (close, ema, mean_range, variance, int(regime))
+        after_TC = path(slice(change.at, self.n_bars), past, change.edge, change.volatility)
+        return np.concatenate([before_TC, after_TC])
+
+
+def _change(
+    edge: float, at: int | None, edge_after: float | None, volatility_after: float
+) -> Change | None:
+    if at is None:
+        if edge_after is not None or volatility_after != 1.0:
+            key = "edge_after" if edge_after is not None else "volatility_after"
+            raise ValueError(f"{key} goes with changes_at: after how many bars?")
+        return None
+    if at < 1:
+        raise ValueError(f"changes_at must be at least 1, was {at}")
+    if edge_after is not None and not -1.0 <= edge_after <= 1.0:
+        raise ValueError(f"edge_after must be from -1 to 1, was {edge_after}")
+    if not 0.1 <= volatility_after <= 10.0:
+        raise ValueError(f"volatility_after must be from 0.1 to 10, was {volatility_after}")
+    return Change(at, edge if edge_after is None else edge_after, volatility_after)
 
 
 def _start(quote: SimulatedSymbol) -> tuple[float, float, float, float, int]:

@@ -7,6 +7,7 @@ from functools import partial
 
 from market.bar_files import BarFiles
 from market.bars import Bars
+from market.bars_until import BarsUntil
 from market.build import build_event_table
 from market.checks.bar_report import UNFINISHED, BarReport, report_of
 from market.event_table import EventTable
@@ -18,7 +19,8 @@ from market.simulate import SimulatedMarket
 from market.table_cache import TableCache, table_key
 from market.table_files import TableFiles
 
-Source = SimulatedMarket | BarFiles | TableFiles
+OfBars = SimulatedMarket | BarFiles | BarsUntil
+Source = OfBars | TableFiles
 
 
 def read_symbol(
@@ -43,7 +45,7 @@ def read_symbol(
     if isinstance(source, TableFiles):
         return source.table(symbol), None
     make = partial(_made, source, symbol, seed, features, events, labels)
-    if source.cache is None:
+    if isinstance(source, BarsUntil) or source.cache is None:
         kept = make()
     else:
         kept = _kept(source.cache, source, symbol, seed, (features, events, labels), make)
@@ -51,15 +53,30 @@ def read_symbol(
 
 
 def source_digest(source: Source, symbol: str, seed: int) -> str:
-    """Return what identifies a symbol's data: its file's SHA-256, or the simulation's arguments."""
+    """Return what identifies a symbol's data.
+
+    Its file's SHA-256 or the simulation's arguments; of bars up to a moment, one of these bars.
+    """
+    if isinstance(source, BarsUntil):
+        return source.digest(symbol, seed)
     if isinstance(source, SimulatedMarket):
-        return f"simulated {symbol} seed {seed} bars {source.n_bars} edge {source.edge:g}"
+        digest = f"simulated {symbol} seed {seed} bars {source.n_bars} edge {source.edge:g}"
+        then = source.change
+        if then is None:
+            return digest
+        return f"{digest} from bar {then.at} edge {then.edge:g} volatility {then.volatility:g}"
     return source.digest(symbol)
 
 
 def file_name(source: Source, symbol: str) -> str | None:
     """Return the name of a symbol's file; None where it is simulated."""
     return None if isinstance(source, SimulatedMarket) else source.file_name(symbol)
+
+
+def is_simulated(source: Source) -> bool:
+    """Tell whether a source's bars are made up."""
+    whole = source.source if isinstance(source, BarsUntil) else source
+    return isinstance(whole, SimulatedMarket)
 
 
 def _kept(
@@ -88,7 +105,7 @@ def _kept(
 
 
 def _made(
-    source: SimulatedMarket | BarFiles,
+    source: OfBars,
     symbol: str,
     seed: int,
     features: SmcFeatures,
@@ -100,7 +117,9 @@ def _made(
     return Kept(table, report, _now_utc(source))
 
 
-def _bars(source: SimulatedMarket | BarFiles, symbol: str, seed: int) -> tuple[Bars, BarReport]:
+def _bars(source: OfBars, symbol: str, seed: int) -> tuple[Bars, BarReport]:
+    if isinstance(source, BarsUntil):
+        return source.read(symbol, seed)
     if isinstance(source, BarFiles):
         return source.read(symbol)
     bars = source.bars(symbol, seed)
@@ -108,7 +127,7 @@ def _bars(source: SimulatedMarket | BarFiles, symbol: str, seed: int) -> tuple[B
     return bars, replace(report_of(bars), warnings=())
 
 
-def _now_utc(source: SimulatedMarket | BarFiles) -> datetime | None:
+def _now_utc(source: OfBars) -> datetime | None:
     """Return the time now, where it decides what is read: simulated bars have no present."""
     return source.clock() if isinstance(source, BarFiles) else None
 

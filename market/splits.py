@@ -223,6 +223,26 @@ class FixedFractions:
         return split, None
 
 
+class RowsFrom:
+    """A split of the rows that were decided on from some moment on: those before are not there.
+
+    Parameters
+    ----------
+    split : WalkForward or FixedFractions
+        Divides what is left.
+    start : datetime64[us]
+        UTC.
+    """
+
+    def __init__(self, split: WalkForward | FixedFractions, start: np.datetime64) -> None:
+        self.split = split
+        self.start = start
+
+    def divide(self, samples: Samples) -> tuple[Split, Holdout | None]:
+        """Divide the rows; raises DataError where too few are left."""
+        return self.split.divide(samples.take(np.flatnonzero(samples.t0_N >= self.start)))
+
+
 def known_before(split: Split, n_folds: int) -> Split:
     """Return the part of a split that is known when the block after its first folds begins.
 

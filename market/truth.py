@@ -57,9 +57,11 @@ def win_probability(
     Raises
     ------
     ValueError
-        If an argument is out of range or an event has no usable ATR.
+        If an argument is out of range, an event has no usable ATR, or the market changes.
     """
     bars = simulation.bars
+    if simulation.change is not None:
+        raise ValueError("the truth is known of a market that stays what it is, this one changes")
     _check_events(bar_N, direction_N, len(bars))
     _check_trade(profit_atr, stop_atr, max_bars, n_paths)
     atr_N = _usable(atr_T[bar_N])

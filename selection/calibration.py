@@ -157,7 +157,14 @@ def walk_forward_calibration(
     return Calibrated(p_N, final, kind_by_block, judged)
 
 
-def fitted(kind: Kind, log_odds_N: FloatArray, y_N: IntArray, weight_N: FloatArray) -> Calibration:
+def fitted(
+    kind: Kind,
+    log_odds_N: FloatArray,
+    y_N: IntArray,
+    weight_N: FloatArray,
+    *,
+    least_rows: Mapping[Kind, int] = LEAST_ROWS,
+) -> Calibration:
     """Fit one kind of calibration.
 
     Parameters
@@ -166,6 +173,9 @@ def fitted(kind: Kind, log_odds_N: FloatArray, y_N: IntArray, weight_N: FloatArr
         ``none``, ``platt`` or ``isotonic``.
     log_odds_N, y_N, weight_N
         As `walk_forward_calibration`.
+    least_rows : mapping
+        By kind, how many rows it takes. A part of the rows, fitted to judge the rest, may be
+        smaller than what is fitted for use.
 
     Returns
     -------
@@ -178,7 +188,7 @@ def fitted(kind: Kind, log_odds_N: FloatArray, y_N: IntArray, weight_N: FloatArr
         As `walk_forward_calibration`.
     """
     _check_rows(log_odds_N, y_N, weight_N)
-    if kind == "none" or len(y_N) < LEAST_ROWS[kind] or len(np.unique(y_N)) < 2:
+    if kind == "none" or len(y_N) < least_rows[kind] or len(np.unique(y_N)) < 2:
         return Calibration.none()
     weight_N = weight_N / weight_N.mean()
     return (_platt if kind == "platt" else _isotonic)(log_odds_N, y_N, weight_N)

@@ -20,6 +20,7 @@ from selection.deployed_files import (
     refusals,
 )
 from selection.given import closed_bars, feature_rows
+from selection.live_calibration import LiveCalibration, live_calibration
 from selection.live_manifest import sha256_of
 from selection.signals import BarSignals
 
@@ -60,6 +61,7 @@ class DeployedModels:
         self.folder = folder
         self.refused = refused
         self._models: dict[str, Model | OnnxModel] = {}
+        self._calibrations: dict[str, LiveCalibration | None] = {}
 
     @classmethod
     def from_manifest(
@@ -94,7 +96,10 @@ class DeployedModels:
         content = manifest_bytes(path, public_key=None if public_key is None else Path(public_key))
         manifest = parsed_manifest(path, content)
         lines = {
-            symbol: refusals(path.parent, symbol, selection)
+            symbol: [
+                *refusals(path.parent, symbol, selection),
+                *_calibration_refusals(symbol, selection),
+            ]
             for symbol, selection in manifest["selections"].items()
             if selection["selected_model"] is not None
         }
@@ -133,13 +138,30 @@ class DeployedModels:
         """Return how many rows before the ones predicted the model looks back on; 0 for most."""
         return self._model(symbol).context_rows
 
+    def feature_names(self, symbol: str) -> tuple[str, ...]:
+        """Return the features of a symbol's model, in the order of an array's columns."""
+        return self._model(symbol).names_F
+
+    def live_calibration(self, symbol: str) -> LiveCalibration | None:
+        """Return the calibration that the manifest adds to a symbol's model, if it adds one.
+
+        Raises
+        ------
+        DeploymentError
+            If the manifest has no such symbol, or the calibration cannot be used.
+        """
+        if symbol not in self._calibrations:
+            self._calibrations[symbol] = live_calibration(symbol, self.selection(symbol))
+        return self._calibrations[symbol]
+
     def predict_proba(
         self, symbol: str, features: Any, context: Any = None, *, allow_cold_start: bool = False
     ) -> FloatArray:
         """Return the probabilities of losing and winning, shape (n_rows, 2).
 
-        A net's answer to a row may differ in the seventh digit with the other rows of the call,
-        and that of a model opened as ONNX by as much from the model that was trained.
+        They are the model's, mapped by the manifest's live calibration where it has one. A net's
+        answer to a row may differ in the seventh digit with the other rows of the call, and that
+        of a model opened as ONNX by as much from the model that was trained.
 
         Parameters
         ----------
@@ -159,6 +181,20 @@ class DeployedModels:
             If the symbol has no usable model, or rows to look back on are missing.
         DataError
             If the features cannot be used.
+        """
+        p_N2 = self.model_proba(symbol, features, context, allow_cold_start=allow_cold_start)
+        calibration = self.live_calibration(symbol)
+        if calibration is None:
+            return p_N2
+        p_N = calibration(p_N2[:, 1])
+        return np.stack([1.0 - p_N, p_N], axis=1)
+
+    def model_proba(
+        self, symbol: str, features: Any, context: Any = None, *, allow_cold_start: bool = False
+    ) -> FloatArray:
+        """Return what the model itself says, as `predict_proba` but before any live calibration.
+
+        It is what a calibration is fitted on. Whoever trades uses `predict_proba`.
         """
         model = self._models.get(symbol) or self._model(symbol)
         x_NF = feature_rows(symbol, features, model.names_F)
@@ -182,7 +218,8 @@ class DeployedModels:
 
         Every event has those before it as context. On the history that a model was trained on, the
         events, features and probabilities are those of its training table; on the later part of a
-        history they are the same from where `BarSignals.settled_N` is True.
+        history they are the same from where `BarSignals.settled_N` is True. A live calibration
+        maps those decided on since it was fitted: of earlier ones it has read the outcome.
 
         Parameters
         ----------
@@ -203,25 +240,25 @@ class DeployedModels:
         DataError
             If the bars cannot be used.
         """
-        model, definition = self._model(symbol), self._definition(symbol)
-        threshold = self.selection(symbol).get("decision_threshold")
-        if threshold is None:
-            raise DeploymentError(f"{symbol}: the manifest gives no decision_threshold")
+        model, definition = self._model(symbol), self.definition(symbol)
+        threshold, calibration = self.threshold(symbol), self.live_calibration(symbol)
         closed = closed_bars(symbol, bars, length=length, now=now)
-        _check_history(closed, definition)
+        check_history(closed, definition)
         found = definition.decisions(closed)
         x_NF = feature_rows(symbol, found.x_NF, model.names_F)
         # The events that a settled one looks back on must be settled themselves.
         first_settled = int(np.argmax(found.settled_N)) if found.settled_N.any() else len(found)
+        p_N = model.predict_proba(x_NF)[:, 1]
         return BarSignals(
             symbol=symbol,
             model=self.selection(symbol)["selected_model"],
-            threshold=float(threshold),
+            threshold=threshold,
             t0_N=found.t0_N,
             direction_N=found.direction_N,
-            p_win_N=model.predict_proba(x_NF)[:, 1],
+            p_win_N=p_N if calibration is None else calibration.since_fitted(found.t0_N, p_N),
             settled_N=np.arange(len(found)) >= first_settled + model.context_rows,
             closed_at=closed.close_time_T[-1],
+            x_NF=x_NF,
         )
 
     def _model(self, symbol: str) -> "Model | OnnxModel":
@@ -234,7 +271,27 @@ class DeployedModels:
             self._models[symbol] = open_model(self.folder, symbol, selection)
         return self._models[symbol]
 
-    def _definition(self, symbol: str) -> Definition:
+    def threshold(self, symbol: str) -> float:
+        """Return the probability of winning from which a symbol's trades are taken.
+
+        Raises
+        ------
+        DeploymentError
+            If the manifest has no such symbol, or gives none.
+        """
+        threshold = self.selection(symbol).get("decision_threshold")
+        if threshold is None:
+            raise DeploymentError(f"{symbol}: the manifest gives no decision_threshold")
+        return float(threshold)
+
+    def definition(self, symbol: str) -> Definition:
+        """Return how the events, features and labels of a symbol's model are made from bars.
+
+        Raises
+        ------
+        DeploymentError
+            If the symbol has no usable model, or this version makes other features.
+        """
         selection = self.selection(symbol)
         features = selection.get("features", {}).get("definition")
         if features is None:
@@ -251,6 +308,14 @@ class DeployedModels:
         return definition
 
 
+def _calibration_refusals(symbol: str, selection: Mapping[str, Any]) -> list[str]:
+    try:
+        live_calibration(symbol, selection)
+    except DeploymentError as error:
+        return [str(error)]
+    return []
+
+
 def _rows_missing(symbol: str, model: "Model | OnnxModel", n_given: int) -> str:
     wanted = model.context_rows
     found = f" ({n_given} were given)" if n_given else ""
@@ -261,7 +326,13 @@ def _rows_missing(symbol: str, model: "Model | OnnxModel", n_given: int) -> str:
     )
 
 
-def _check_history(closed: Bars, definition: Definition) -> None:
+def check_history(closed: Bars, definition: Definition) -> None:
+    """Refuse bars that are too few for a definition's features, or of another length.
+
+    Raises
+    ------
+    DeploymentError
+    """
     history = definition.features.history_bars
     if len(closed) < history:
         raise DeploymentError(

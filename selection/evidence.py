@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from selection.metrics import PROBABILITY_FLOOR, log_losses
+from selection.metrics import PROBABILITY_FLOOR, log_losses, log_odds
 from selection.out_of_fold import OutOfFold
 from selection.overlap import Overlaps
 
@@ -100,7 +100,7 @@ def evidence(rows: OutOfFold) -> Evidence:
     if len(rows) == 0:
         return Evidence(0, 0.0, -math.inf, 1.0, 0.0, math.inf)
     p_N, base_N = (np.clip(p, CLIP, 1 - CLIP) for p in (rows.p_N, rows.base_rate_N))
-    score_N = _logit(p_N) - _logit(base_N)
+    score_N = log_odds(p_N) - log_odds(base_N)
     overlaps = Overlaps(rows.t0_N, rows.t1_N)
     effective = overlaps.effective_rows
     gain = float(np.mean(log_losses(rows.y_N, base_N) - log_losses(rows.y_N, p_N)))
@@ -122,9 +122,22 @@ def advantage(first: OutOfFold, second: OutOfFold) -> Advantage:
         return Advantage(0.0, 0.0, 1.0)
     overlaps = Overlaps(first.t0_N, first.t1_N)
     gain, error = paired_gain(first.y_N, first.p_N, second.p_N, overlaps)
+    return Advantage(gain, error, chance_of_gain(gain, error, overlaps.effective_rows))
+
+
+def chance_of_gain(gain: float, standard_error: float, effective_rows: float) -> float:
+    """Return the one-sided p-value of a paired gain: of one as large where there is none.
+
+    Parameters
+    ----------
+    gain, standard_error : float
+        As `paired_gain` gives them.
+    effective_rows : float
+        Rows without overlap that would say as much; fewer than three tell nothing, and give 1.
+    """
     certain = math.inf if gain > 0 else -math.inf
-    statistic = gain / error if error > 0 else certain
-    return Advantage(gain, error, _tail(statistic, overlaps.effective_rows))
+    statistic = gain / standard_error if standard_error > 0 else certain
+    return _tail(statistic, effective_rows)
 
 
 def paired_gain(
@@ -150,7 +163,7 @@ def paired_gain(
     gain_N = log_losses(y_N, other_N) - log_losses(y_N, p_N)
     centred_N = gain_N - gain_N.mean()
     # Of the difference only what hangs on the outcome is random: outcome times distance of scores.
-    distance_N = _logit(p_N) - _logit(other_N)
+    distance_N = log_odds(p_N) - log_odds(other_N)
     shared = float(np.var(y_N) * overlaps.forms(distance_N[None])[0])
     plain = float(centred_N @ centred_N)
     weights_L, correlation_L = _lag_weights(len(y_N)), _autocorrelation(centred_N)
@@ -279,8 +292,3 @@ def _centred(a_N: FloatArray, by_N: IntArray) -> FloatArray:
     _, group_N = np.unique(by_N, return_inverse=True)
     means = np.bincount(group_N, weights=a_N) / np.bincount(group_N)
     return a_N - means[group_N]
-
-
-def _logit(p_N: FloatArray) -> FloatArray:
-    log_odds_N: FloatArray = np.log(p_N) - np.log1p(-p_N)
-    return log_odds_N

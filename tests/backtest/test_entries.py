@@ -88,7 +88,7 @@ def signals(entries):
 def always_winning(deployed, monkeypatch):
     """Plant a deployed model that is sure of every trade."""
     sure = lambda symbol, rows, before: np.tile([0.0, 1.0], (len(rows), 1))  # noqa: E731
-    monkeypatch.setattr(deployed, "predict_proba", sure)
+    monkeypatch.setattr(deployed, "model_proba", sure)
 
 
 def test_development_is_judged_out_of_fold_and_what_comes_later_by_the_deployed_model(
