@@ -14,7 +14,7 @@ from market.features.smc import SmcFeatures
 from market.labels import TripleBarrier
 from market.simulate import SimulatedMarket
 from market.source import Source
-from market.splits import FixedFractions, WalkForward
+from market.splits import FixedFractions, RowsFrom, WalkForward
 from market.table_files import TableFiles
 from models import TrainingMonitor
 from models.base import Model
@@ -72,7 +72,7 @@ class TrainSettings:
     events: SmcEvents | EveryBar
     labels: TripleBarrier
     costs: Costs
-    split: WalkForward | FixedFractions
+    split: WalkForward | FixedFractions | RowsFrom
     augmentation: Augmentation
     new_augmenter: Callable[..., DataAugmenter]
     models: list[Model]

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from market.simulate import SimulatedMarket
+from market.source import is_simulated
 from pipelines import outcome, records
 from pipelines.certification import (
     Run,
@@ -54,7 +54,7 @@ class TrainingRun:
         self.settings = settings
         self.cost = cost
         self.started = datetime.now(UTC)
-        self.simulated = isinstance(settings.source, SimulatedMarket)
+        self.simulated = is_simulated(settings.source)
         self.tuning = tuning_of(settings, conf)
         tuned = self.tuning.digest
         self.conf = without_places(conf, tuned)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from market.simulate import SimulatedMarket
+from market.bars_until import BarsUntil
+from market.source import is_simulated
 from models.base import Model
 from pipelines.command import ConfigError, nearest
 from pipelines.run_digest import digest, without_places
@@ -25,6 +26,9 @@ LAST_FILE = Path("runs/sweeps/last.json")
 SWEEP = "python -m pipelines.sweep"
 # What decides which rows there are, and what the default procedure was.
 ROWS = ("data", "features", "events", "labels", "split")
+# Of bars up to a moment, however many came before it: a sweep's were the first of them, and what
+# was held out then may be learnt from. No model is judged on rows that its search has seen.
+GROWS = ("data.n_bars", "split.holdout_fraction")
 PROCEDURE = ("augmentation", "regularize", "training", "models")
 CONF_NAMES = {kind.name: name for name, kind in MODELS.items()}
 MISSING = "nothing"
@@ -130,8 +134,9 @@ def _read(given: str, path: Path) -> TunedFile:
 
 
 def _check_rows(settings: TrainSettings, file: TunedFile, conf: Mapping[str, Any]) -> None:
-    changed = list(_differences(file, conf, ROWS, set()))
-    if isinstance(settings.source, SimulatedMarket) and file.seed != settings.seed:
+    grows = GROWS if isinstance(settings.source, BarsUntil) else ()
+    changed = [one for one in _differences(file, conf, ROWS, set()) if one[0] not in grows]
+    if is_simulated(settings.source) and file.seed != settings.seed:
         # Another seed is another market.
         changed.append(("seed", file.seed, settings.seed))
     if changed:

@@ -17,13 +17,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from selection.json_lines import append_line, whole_lines
 
-Action = Literal["train", "promote", "rollback", "found"]
+Action = Literal["train", "promote", "rollback", "calibrate", "retrain", "found"]
 Outcome = Literal["live", "not live", "unknown", "planned"]
-ACTIONS: tuple[Action, ...] = ("train", "promote", "rollback", "found")
+ACTIONS: tuple[Action, ...] = get_args(Action)
 OUTCOMES: tuple[Outcome, ...] = ("live", "not live", "unknown")
 _CUT_SHORT = b" <- cut short by a crash, nothing happened"
 _PLANNED: Outcome = "planned"
@@ -40,7 +40,8 @@ class Deployment:
     time_utc : datetime
         When it was announced; for one that was found, when it was.
     action : str
-        ``train``, ``promote``, ``rollback``, or ``found``: it was live and nobody had said so.
+        ``train``, ``promote``, ``rollback``; ``calibrate`` or ``retrain`` where the entries of some
+        symbols were replaced; or ``found``: it was live and nobody had said so.
     manifest_sha256 : str
         Of the manifest that took the place.
     replaced_sha256 : str or None

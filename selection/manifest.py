@@ -89,7 +89,7 @@ def write_manifest(
                 "selections": selections,
             }
         )
-        manifest["summary"] = _summary(manifest["selections"])
+        manifest["summary"] = summary_of(manifest["selections"])
         validate_manifest(manifest)
         content = f"{json.dumps(manifest, indent=2, allow_nan=False)}\n".encode()
         planned = Deployment(
@@ -121,7 +121,7 @@ def validate_manifest(manifest: Any) -> None:
         finding = printable(" ".join(error.message.split()))
         finding = finding if len(finding) <= 200 else f"{finding[:120]} ... {finding[-75:]}"
         raise ValueError(f"deployment manifest, {printable(place)}: {finding}")
-    for key, counted in _summary(manifest["selections"]).items():
+    for key, counted in summary_of(manifest["selections"]).items():
         if manifest["summary"][key] != counted:
             raise ValueError(
                 f"deployment manifest, summary.{key}: {manifest['summary'][key]} does not match "
@@ -207,7 +207,8 @@ def _trained(summary: Mapping[str, int]) -> str:
     return f"Trained: a model for {selected} of {total} symbols"
 
 
-def _summary(selections: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+def summary_of(selections: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many symbols a manifest has, and of how many a model is deployed."""
     selected = sum(one.get("selected_model") is not None for one in selections.values())
     return {
         "total_symbols": len(selections),

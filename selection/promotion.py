@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from market.reading.safe_names import printable
+from selection.challenges import Challenges
 from selection.deploy_history import Action, Deployment, live_sha256, read_history
 from selection.deployed_files import (
     DeploymentError,
@@ -66,7 +67,8 @@ def promote(
 
     Its bytes stay as they are, and so do its digest and its signature. Files are copied to where it
     names them, beside the live manifest, before it takes the name, and so are the openings of its
-    symbols' holdouts: what was seen there is not unseen here.
+    symbols' holdouts and the judgements of their challengers: what was seen there is not unseen
+    here.
 
     Parameters
     ----------
@@ -81,21 +83,22 @@ def promote(
     Raises
     ------
     DeploymentError
-        If the manifest, a file or a ledger of holdouts is refused, it is live already, or it is of
-        simulated data and the live one of real data; nothing is replaced then.
+        If the manifest, a file, or a record of openings or judgements is refused, it is live
+        already, or it is of simulated data and the live one of real data; nothing is replaced then.
     OSError
         If a file cannot be read or written.
     """
     content = manifest_bytes(source, public_key=public_key)
     manifest = parsed_manifest(source, content)
     _check_all(source, source.parent, manifest, predictions=True)
-    _copy_models(source.parent, live.parent, manifest)
+    copy_models(source.parent, live.parent, manifest)
     signature = _signature(source, source.parent, content)
     came_from = printable(str(source.resolve()))
     planned = _planned(
         "promote", live, content, manifest, reason or f"Promoted from {came_from}", now_utc
     )
-    _take_openings(source.parent, live.parent, manifest)
+    take_openings(source.parent, live.parent, manifest)
+    _take_judgements(source, live, manifest)
     return _swapped(live, content, manifest, planned, signature, came_from)
 
 
@@ -300,7 +303,7 @@ def _refused(
     ]
 
 
-def _take_openings(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
+def take_openings(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
     """Write down beside the live manifest how often its holdouts were opened where it was made."""
     try:
         recorded = HoldoutLedger(source / LEDGER).recorded()
@@ -311,7 +314,19 @@ def _take_openings(source: Path, target: Path, manifest: Mapping[str, Any]) -> N
         raise DeploymentError(str(error)) from error
 
 
-def _copy_models(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
+def _take_judgements(source: Path, live: Path, manifest: Mapping[str, Any]) -> None:
+    """Write down beside the live manifest which events have judged challengers elsewhere."""
+    there = Challenges(source)
+    if not there.path.exists():
+        return
+    try:
+        recorded = [one for one in there.recorded() if one.symbol in manifest["selections"]]
+        Challenges(live).take_over(recorded)
+    except ValueError as error:
+        raise DeploymentError(str(error)) from error
+
+
+def copy_models(source: Path, target: Path, manifest: Mapping[str, Any]) -> None:
     """Copy the files of all models to where the manifest names them below another folder."""
     for symbol, selection in manifest["selections"].items():
         if selection["selected_model"] is None:

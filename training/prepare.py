@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from market.event_table import EventTable
-from market.splits import FixedFractions, Holdout, Split, WalkForward
+from market.splits import FixedFractions, Holdout, RowsFrom, Split, WalkForward
 from training.plausibility import implausible_features
 
 
@@ -30,7 +30,7 @@ class Prepared:
 
 
 def prepare(
-    table: EventTable, *, split: WalkForward | FixedFractions, max_feature_auc: float
+    table: EventTable, *, split: WalkForward | FixedFractions | RowsFrom, max_feature_auc: float
 ) -> Prepared:
     """Divide a symbol's rows; raises DataError where they are too few."""
     samples = table.samples()

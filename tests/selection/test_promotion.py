@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selection import DeployedModels, DeploymentError, promotion
+from selection.challenges import Challenges
 from selection.deploy_history import live_sha256, read_history
 from selection.holdout_ledger import LEDGER, REAL_MARKET, HoldoutLedger, Opening
 from selection.live_manifest import kept_manifests
@@ -17,6 +18,7 @@ from selection.promotion import earlier, named, promote, roll_back
 from selection.signing import SigningKey, signature_name
 from tests.selection.conftest import edited, weights_of
 from tests.selection.keys import write_pair
+from tests.selection.test_challenger import judgement
 from tests.selection.test_deploy_history import ROOT, took_place
 from tests.selection.test_manifest import NOON
 
@@ -113,6 +115,20 @@ def test_the_openings_of_its_holdouts_go_along_each_once_before_it_is_live(
     assert here.recorded() == known_when_live == [opened("EURUSD", "live"), *made[:2]]
     promoted(changed(copied, "other"), live, 1)
     assert len(here.recorded()) == 3
+
+
+def test_judgements_of_challengers_go_along_with_the_manifest(copied, live):
+    here, there = Challenges(live), Challenges(copied)
+    there.record([judgement("EURUSD"), judgement("AUDUSD")])
+    promoted(copied, live)
+    assert [one.symbol for one in here.recorded()] == ["EURUSD"]
+
+
+def test_a_record_of_judgements_that_cannot_be_read_is_refused(copied, live):
+    Challenges(copied).path.write_text("{}\n")
+    with pytest.raises(DeploymentError, match="line 1: is no judgement"):
+        promoted(copied, live)
+    assert not live.exists()
 
 
 def test_a_ledger_that_cannot_be_read_stops_a_promotion(copied, live):
