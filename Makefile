@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 5000
 ARGS ?=
+MANIFEST ?= deploy/deployment_manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train smoke sweep backtest exits ui test honesty sweeping replayspeed exitspeed bench guard chaos fuzz lint docs clean
+.PHONY: help setup train smoke sweep backtest exits retrain serve ui test honesty sweeping replayspeed exitspeed bench guard driftcheck chaos eventchaos eventspeed fuzz lint docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -34,6 +35,12 @@ backtest: $(READY) ## Replay what was deployed; your data: make backtest ARGS="d
 
 exits: $(READY) ## Learn exits from experiences: make exits ARGS="experiences=FOLDER"
 	$(BIN)/python -m pipelines.train_exits $(ARGS)
+
+retrain: $(READY) ## Train drifted symbols again: make retrain ARGS="manifest=FILE data=bars data.dir=FOLDER"
+	$(BIN)/python -m pipelines.retrain $(ARGS)
+
+serve: $(READY) ## Predictions over HTTP by what was deployed: make serve ARGS="exit_model=FOLDER"
+	$(BIN)/python -m pipelines.serve $(ARGS)
 
 ui: $(READY) ## Compare runs in MLflow on http://127.0.0.1:5000 (another port: make ui PORT=5001)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
@@ -68,8 +75,17 @@ bench: $(READY) ## Write what hot paths cost beside fixed work: runs/bench/ratio
 guard: bench ## Fail if a hot path has lost a fifth since benchmarks/ratios.json was landed
 	$(BIN)/python -m benchmarks.guard
 
+driftcheck: $(READY) ## How soon drift is found, how rarely falsely: make driftcheck MANIFEST=FILE (simulated market)
+	$(BIN)/python -m benchmarks.drift_detection $(MANIFEST) $(ARGS)
+
 chaos: $(READY) ## Kill one run 50 times at random moments, compare its end with a quiet run's
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+eventchaos: $(READY) ## Kill redis-server, publisher and recorder 20 times each: every trade recorded once
+	$(BIN)/python -m benchmarks.event_chaos $(ARGS)
+
+eventspeed: $(READY) ## Events published and recorded a second by each bus, beside plain writes to the disk
+	$(BIN)/python -m benchmarks.event_speed $(ARGS)
 
 fuzz: $(READY) ## Search long for a file that the readers cannot bear
 	ASSAY_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/broken_inputs/test_fuzz.py $(ARGS)

@@ -178,16 +178,21 @@ def _moved_alias(
     moved : dict
         Versions by symbol.
     followed : bool
-        Whether the manifest names a version of every model that is live.
+        Whether the manifest names a version of every model that is live, or there never was one
+        to follow.
     """
     from pipelines.descriptions import registered_page
     from tracking.tracker import NoTracker
 
     if isinstance(settings.tracker, NoTracker):
         return [], {}, True
+    replaced = _replaced(settings, swapped)
+    if replaced and not any(map(_names_versions, (replaced, swapped.manifest["selections"]))):
+        # Trained without a registry, and so was what it replaces: there is no alias to follow.
+        return [], {}, True
     # What nobody knows the data of never takes the alias from a model of real data.
     simulated = swapped.manifest.get("provenance", {}).get("simulated") is not False
-    notes, moved, unnamed = _of_retired(settings, swapped), {}, []
+    notes, moved, unnamed = _of_retired(swapped, replaced), {}, []
     tracker = settings.tracker
     for symbol, selection in swapped.manifest["selections"].items():
         if selection["selected_model"] is None:
@@ -216,24 +221,34 @@ def _moved_alias(
     return notes, moved, not unnamed
 
 
-def _of_retired(settings: DeploySettings, swapped: "Swapped") -> list[str]:
+def _replaced(settings: DeploySettings, swapped: "Swapped") -> Mapping[str, Any]:
+    """Return the selections of what was live before; none where it is kept no more."""
+    from selection.deployed_files import DeploymentError
+    from selection.promotion import named
+
+    if swapped.replaced_sha256 is None:
+        return {}
+    try:
+        before, _ = named(settings.manifest, swapped.replaced_sha256)
+    except (DeploymentError, OSError):
+        return {}
+    found: Mapping[str, Any] = before["selections"]
+    return found
+
+
+def _names_versions(selections: Mapping[str, Any]) -> bool:
+    return any(one.get("model_version") is not None for one in selections.values())
+
+
+def _of_retired(swapped: "Swapped", replaced: Mapping[str, Any]) -> list[str]:
     """Return a note on the symbols that had a model and have none now.
 
     Their alias stays, as training leaves it where nothing is selected: a deployer goes by the
     manifest.
     """
-    from selection.deployed_files import DeploymentError
-    from selection.promotion import named
-
     selections = swapped.manifest["selections"]
     retired = {name for name, one in selections.items() if one["selected_model"] is None}
-    if swapped.replaced_sha256 is not None:
-        try:
-            before, _ = named(settings.manifest, swapped.replaced_sha256)
-        except (DeploymentError, OSError):
-            before = {"selections": {}}
-        had = {name for name, one in before["selections"].items() if one["selected_model"]}
-        retired |= had - set(selections)
+    retired |= {name for name, one in replaced.items() if one["selected_model"]} - set(selections)
     if not retired:
         return []
     return [

@@ -102,7 +102,7 @@ def show_history(known: DeployHistory, *, form: Form, output: Path | None) -> No
             one.action,
             _short(one.manifest_sha256),
             _short(one.replaced_sha256),
-            why[:WHY_CHARS],
+            why if len(why) <= WHY_CHARS else f"{why[: WHY_CHARS - 1]}…",
         )
         table.add_row(*map(_cell, cells), style="" if happened else "dim")
     _console().print(table)

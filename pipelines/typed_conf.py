@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from market.bars import DataError
@@ -46,12 +46,14 @@ def built(conf: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return given
 
 
-def root_values(conf: Mapping[str, Any], kinds: Mapping[str, Any], *, group: str) -> dict[str, Any]:
-    """Return the root keys of a command that has one group besides; raises ConfigError as `built`.
+def root_values(
+    conf: Mapping[str, Any], kinds: Mapping[str, Any], *, group: str | Collection[str]
+) -> dict[str, Any]:
+    """Return the root keys of a command that has groups besides; raises ConfigError as `built`.
 
-    The group is only seen to be there.
+    The groups are only seen to be there.
     """
-    known = {*kinds, group}
+    known = {*kinds, *([group] if isinstance(group, str) else group)}
     for key in conf:
         if key not in known:
             raise ConfigError(f"{key}: unknown key{nearest(key, known)}")

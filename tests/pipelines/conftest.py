@@ -56,7 +56,7 @@ def composed(*overrides, config_name="train_all"):
 
     Nothing is kept for the next test, unless one says where.
     """
-    has_cache = "data=table" not in overrides and config_name != "train_exits"
+    has_cache = "data=table" not in overrides and config_name not in ("record", "train_exits")
     kept = () if any(one.startswith("data.cache=") for one in overrides) else ("data.cache=null",)
     return copy.deepcopy(_composed(config_name, (*overrides, *kept * has_cache)))
 

@@ -82,7 +82,7 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_name(refusal, argument, wa
         ("augmentation=smote", "augmentation=smote: no such option; there are: adaptive, always,"),
         ("regularize=none", "regularize=none: no such option; there are: adaptive, reference"),
         ("monitor=3", "monitor=3: no such option; there are: default"),
-        ("data=null", "data=null: no such option; there are: bars, demo, demo_short, table"),
+        ("data=null", "data=null: no such option; there are: bars, changing, demo, demo_short"),
         ("monitor={a: 1}", "monitor: must be one of default"),
         ("split.train_fraction=0.5", "split.train_fraction: no such key here; it belongs to split"),
         ("data.dir=here", "data.dir: no such key here; it belongs to data=bars or data=table"),

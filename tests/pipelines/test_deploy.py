@@ -165,6 +165,31 @@ def test_versions_that_nobody_registered_leave_the_alias_and_say_so(runs, ask, t
     assert "could not follow" in err
 
 
+def test_where_there_never_was_a_registry_going_back_is_done_without_a_word_on_it(
+    runs, ask, tmp_path
+):
+    made, store = runs
+    for n, one in enumerate(made):
+        staging = tmp_path / f"staging{n}"
+        shutil.copytree(one.parent, staging)
+        manifest = json.loads(one.read_text())
+        for selection in manifest["selections"].values():
+            selection["model_version"] = None
+        (staging / "manifest.json").write_text(json.dumps(manifest))
+        assert ask("promote", staging / "manifest.json")[0] == 0
+    code, said, err = ask("rollback", overrides=("tracking=sqlite", store))
+    assert (code, said["champions"], said["notes"], err) == (0, {}, [], "")
+
+
+def test_a_long_reason_is_cut_with_a_sign(runs, ask, tmp_path, capsys):
+    (one, _), _ = runs
+    ask("promote", one, overrides=(f"reason={'because ' * 30}x",))
+    live = tmp_path / "live" / "deployment_manifest.json"
+    conf = _composed("deploy", ("tracking=none", f"manifest={live}"))
+    deploy(copy.deepcopy(conf), Order("history", ()))
+    assert "…" in capsys.readouterr().out
+
+
 def test_the_alias_of_a_symbol_without_a_model_stays_and_is_named(runs, ask, tmp_path):
     (one, _), store = runs
     tracked = ("tracking=sqlite", store)

@@ -20,7 +20,7 @@ except SystemExit as end:
     "name",
     [
         *("train_all", "sweep", "features", "data", "predict", "sync"),
-        *("backtest", "train_exits"),
+        *("backtest", "train_exits", "record"),
     ],
 )
 @pytest.mark.parametrize("asked", [["--help"], ["--cfg", "job"]])
